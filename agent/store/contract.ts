@@ -91,6 +91,10 @@ export interface Store {
   /** Counts a use, for eviction: batched, never waits. */
   touch(digest: Digest): void;
 
+  /** From memory only, for the warm path; `undefined` if that would need the index. */
+  peekRecord(digest: Digest): BlobRecord | undefined;
+  peekLinks(digest: Digest, name: RepositoryName): readonly Link[] | undefined;
+  peekTag(name: RepositoryName, tag: string, authority: Authority): TagRecord | undefined;
   /** All links of a digest in one repository or, without `name`, everywhere. Bounded to 100. */
   links(digest: Digest, name?: RepositoryName): Promise<readonly Link[]>;
   addLink(link: Link): Promise<void>;

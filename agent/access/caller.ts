@@ -1,0 +1,49 @@
+import {timingSafeEqual, createHash} from 'node:crypto';
+import type {IncomingHttpHeaders} from 'node:http';
+import type {Authority} from '../../oci/source.ts';
+import type {Door} from '../config/shape.ts';
+
+/** Who asks, from the door to the store (design §3, §8). */
+export interface Caller {
+  readonly door: Door;
+  /** The most a request of this caller may use: `node` only for who proves to be the node's runtime. */
+  readonly authority: Authority;
+  /** Whether an upstream that is not configured may be at a private address: only behind an authenticated door. */
+  readonly allowPrivate: boolean;
+  /** Tells callers apart as well as a loopback door can: for "asks again" (design §1.3). */
+  readonly id: string;
+}
+
+/** Where the node's runtime puts its secret: a header of its own, for `Authorization` is the runtime's (B-010). */
+export const SECRET_HEADER = 'noost-node-secret';
+
+export interface RuntimeDoor {
+  readonly door: 'runtime';
+  /** SHA-256 of the secret: compared in constant time whatever the lengths. */
+  readonly secretHash: Buffer | undefined;
+  readonly anyLocalProcess: boolean;
+}
+
+export function runtimeDoor(secret: string | undefined, anyLocalProcess: boolean): RuntimeDoor {
+  return {door: 'runtime', secretHash: secret === undefined ? undefined : sha256(secret), anyLocalProcess};
+}
+
+/** A wrong secret is no error: the caller gets what anyone gets. */
+export function callerAt(door: RuntimeDoor, headers: IncomingHttpHeaders, remoteAddress: string): Caller {
+  const proven = isSecret(door, headers[SECRET_HEADER]);
+  return {
+    door: door.door,
+    authority: proven || door.anyLocalProcess ? 'node' : 'anonymous',
+    allowPrivate: proven,
+    id: `${remoteAddress} ${headers['user-agent'] ?? ''}`,
+  };
+}
+
+function isSecret({secretHash}: RuntimeDoor, header: string | string[] | undefined): boolean {
+  if (secretHash === undefined || typeof header !== 'string') return false;
+  return timingSafeEqual(secretHash, sha256(header));
+}
+
+function sha256(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}

@@ -1,0 +1,28 @@
+import {IntegrityError, OciError, UpstreamError, type ErrorCode} from '../../oci/error.ts';
+
+/** What was asked for, for the code of "there is none". */
+export type Asked = 'blob' | 'manifest' | 'name';
+const UNKNOWN: Record<Asked, ErrorCode> = {blob: 'BLOB_UNKNOWN', manifest: 'MANIFEST_UNKNOWN', name: 'NAME_UNKNOWN'};
+
+/**
+ * What a container runtime is told of an upstream's failure. It goes on to its next host after any of these
+ * (protocol B.4); 408 and 429 it would repeat at once (P-03), a challenge it would take for ours (P-16).
+ */
+export function answerFor(error: unknown, asked: Asked): unknown {
+  if (error instanceof IntegrityError)
+    return new OciError('UNAVAILABLE', 'The upstream sent something else than what was asked for', {cause: error});
+  if (!(error instanceof UpstreamError)) return error;
+  switch (error.failure) {
+    case 'notFound':
+    case 'unauthorized': // so that it asks the upstream itself, with the pod's own secret (B-063)
+      return new OciError(UNKNOWN[asked], error.message, {cause: error});
+    case 'refused':
+      return new OciError('DENIED', error.message, {cause: error});
+    case 'tooManyRequests':
+    case 'serverError':
+    case 'timeout':
+    case 'down':
+    case 'protocol':
+      return new OciError('UNAVAILABLE', error.message, {cause: error});
+  }
+}

@@ -1,0 +1,347 @@
+import {setTimeout as delay} from 'node:timers/promises';
+import type {Digest} from '../../oci/digest.ts';
+import {IntegrityError, UpstreamError} from '../../oci/error.ts';
+import type {AskOptions, Authority, BlobAnswer, RepositoryName, Source} from '../../oci/source.ts';
+import {StoreFullError, type Ingest, type Link, type Store} from '../store/contract.ts';
+
+/** What is known of a blob once its first source has answered. */
+export interface FlightHead {
+  readonly sizeBytes: number | undefined;
+  readonly authority: Authority;
+}
+
+/** A blob that is arriving, as its readers see it: a file that grows up to a watermark. */
+export interface Followed {
+  readonly fd: number;
+  readonly sizeBytes: number | undefined;
+  /** Bytes that may be read from `fd`. */
+  readonly readableBytes: number;
+  /** Size and digest are right: only now may a response be completed. */
+  readonly whole: boolean;
+  /** Why it ended without being whole. */
+  readonly failure: Error | undefined;
+  /** Resolves when one of the above changes. Never rejects. */
+  moved(): Promise<void>;
+}
+
+export interface FlightPlan {
+  readonly name: RepositoryName;
+  readonly digest: Digest;
+  /** In the order to try. */
+  readonly sources: readonly Source[];
+  readonly ask: Omit<AskOptions, 'signal'>;
+}
+
+/** What the flight tells the rest of the agent; all bounded label values. */
+export interface FlightEvents {
+  received(source: Source['kind'], bytes: number): void;
+  resumed(): void;
+  failed(reason: 'integrity' | 'upstream' | 'store' | 'abandoned'): void;
+  notKept(error: unknown): void;
+}
+
+export interface FlightDeps {
+  readonly store: Store;
+  readonly events: FlightEvents;
+  readonly now: () => number;
+  /** Bytes that may wait in memory for the disk: shared among the flights there are. */
+  readonly bufferBytes: () => number;
+}
+
+/** A broken source is asked again this often without a byte of progress; then the flight has failed. */
+const MAX_TRIES = 4;
+/** A flight nobody reads may finish within this: a client that left often comes back (P-11). */
+const UNREAD_MS = 120_000;
+
+/**
+ * One download of one digest (design §4.3). The writer is held back by the disk alone; readers follow the file.
+ * The download belongs to the flight, not to the client that began it.
+ */
+export class Flight {
+  readonly plan: FlightPlan;
+  /** Resolves when the first source has answered. @throws {UpstreamError | StoreFullError} */
+  readonly head: Promise<FlightHead>;
+  /** Resolves when nothing more happens: committed, or failed. Never rejects. */
+  readonly ended: Promise<void>;
+  readonly #deps: FlightDeps;
+  readonly #stop = new AbortController();
+  readonly #head = Promise.withResolvers<FlightHead>();
+  #moved = Promise.withResolvers<void>();
+  #ingest: Ingest | undefined;
+  #sizeBytes: number | undefined;
+  #readableBytes = 0;
+  #whole = false;
+  #failure: Error | undefined;
+  #readers = 0;
+  #unread: NodeJS.Timeout | undefined;
+  /** The source that is being read: asked last after it was wrong. */
+  #source: Source | undefined;
+
+  constructor(plan: FlightPlan, deps: FlightDeps) {
+    this.plan = plan;
+    this.#deps = deps;
+    this.head = this.#head.promise;
+    this.head.catch(() => undefined); // whoever awaits it is told; that nobody does is no crash
+    this.#watchReaders();
+    this.ended = this.#run();
+  }
+
+  get source(): Source | undefined {
+    return this.#source;
+  }
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
+  /** Follows the file; the caller calls `leave` once. Only after `head` has resolved. */
+  follow(): {readonly file: Followed; leave(): void} {
+    const ingest = this.#ingest;
+    if (ingest === undefined) throw new Error('follow() before head');
+    const release = ingest.retain();
+    this.#readers++;
+    this.#watchReaders();
+    let left = false;
+    const leave = (): void => {
+      if (left) return;
+      left = true;
+      release();
+      this.#readers--;
+      this.#watchReaders();
+    };
+    return {file: this.#view(ingest), leave};
+  }
+
+  /** Ends the download; readers see a failure. For shutting down. */
+  stop(reason: Error): void {
+    this.#stop.abort(reason);
+  }
+
+  #view(ingest: Ingest): Followed {
+    // oxlint-disable-next-line typescript/no-this-alias -- getters of a literal have a `this` of their own
+    const flight = this;
+    return {
+      fd: ingest.fd,
+      get sizeBytes() {
+        return flight.#sizeBytes;
+      },
+      get readableBytes() {
+        return flight.#readableBytes;
+      },
+      get whole() {
+        return flight.#whole;
+      },
+      get failure() {
+        return flight.#failure;
+      },
+      moved: () => flight.#moved.promise,
+    };
+  }
+
+  async #run(): Promise<void> {
+    try {
+      const {answer, authority} = await this.#begin();
+      const ingest = this.#ingest as Ingest; // #begin set it or threw
+      await this.#transfer(ingest, answer);
+      await ingest.verify(this.#sizeBytes);
+      this.#sizeBytes ??= ingest.writtenBytes;
+      this.#readableBytes = ingest.writtenBytes;
+      this.#whole = true;
+      this.#wake();
+      await this.#commit(ingest, authority);
+    } catch (error) {
+      await this.#fail(error as Error);
+    } finally {
+      clearTimeout(this.#unread);
+    }
+  }
+
+  /** Asks the sources for what is missing, and makes room for it. */
+  async #begin(): Promise<{answer: BlobAnswer; authority: Authority}> {
+    const {store} = this.#deps;
+    const {digest} = this.plan;
+    const offset = await store.leftover(digest);
+    let answer = await this.#open(offset);
+    try {
+      this.#ingest = await store.ingest(digest, answer.sizeBytes);
+    } catch (error) {
+      answer.body.destroy();
+      throw error;
+    }
+    if (answer.offset > this.#ingest.writtenBytes) {
+      answer.body.destroy(); // the left-over shrank meanwhile
+      answer = await this.#open(this.#ingest.writtenBytes);
+    }
+    this.#sizeBytes = answer.sizeBytes;
+    this.#move(this.#ingest.writtenBytes);
+    this.#head.resolve({sizeBytes: answer.sizeBytes, authority: answer.authority});
+    return {answer, authority: answer.authority};
+  }
+
+  /** The first source that answers. @throws the last one's error: the registry's own, which is what a user should read. */
+  async #open(offset: number): Promise<BlobAnswer> {
+    const {digest, sources, ask} = this.plan;
+    let failure: unknown = new UpstreamError('down', this.plan.name.registry, 'No source to ask');
+    for (const source of sources) {
+      try {
+        const answer = await source.open(digest, offset, {...ask, signal: this.#stop.signal});
+        this.#source = source;
+        return answer;
+      } catch (error) {
+        this.#stop.signal.throwIfAborted();
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
+  /** Reads sources to the end of the blob, going on elsewhere when one breaks. */
+  async #transfer(ingest: Ingest, first: BlobAnswer): Promise<void> {
+    let answer = first;
+    for (let tries = 0; ; ) {
+      const before = ingest.writtenBytes;
+      try {
+        this.#checkSize(answer);
+        await this.#pump(ingest, answer);
+        return;
+      } catch (error) {
+        answer.body.destroy();
+        if (!(error instanceof UpstreamError)) throw error;
+        tries = ingest.writtenBytes > before ? 1 : tries + 1;
+        if (tries >= MAX_TRIES) throw error;
+        answer = await this.#reopen(ingest, tries);
+      }
+    }
+  }
+
+  async #reopen(ingest: Ingest, tries: number): Promise<BlobAnswer> {
+    // A break is mostly a connection that was cut: once is asked again at once, then with growing pauses.
+    await delay(tries === 1 ? 0 : 200 * 2 ** tries * (0.5 + Math.random()), undefined, {signal: this.#stop.signal});
+    const answer = await this.#open(ingest.writtenBytes);
+    this.#deps.events.resumed();
+    return answer;
+  }
+
+  #checkSize({sizeBytes, body}: BlobAnswer): void {
+    if (sizeBytes === undefined || this.#sizeBytes === undefined || sizeBytes === this.#sizeBytes) return;
+    body.destroy();
+    throw new UpstreamError('protocol', this.plan.name.registry, 'Sources disagree about the size of the blob');
+  }
+
+  /** One answer's body into the file. Chunks gather while the disk writes the ones before. */
+  async #pump(ingest: Ingest, answer: BlobAnswer): Promise<void> {
+    let skip = ingest.writtenBytes - answer.offset; // a source that ignored the range: what we have comes again
+    const {body} = answer;
+    const queue: Uint8Array[] = [];
+    let queuedBytes = 0;
+    let arrived = Promise.withResolvers<void>();
+    let over: Error | 'end' | undefined;
+    const wake = (): void => {
+      arrived.resolve();
+    };
+    body.on('data', (chunk: Uint8Array) => {
+      const part = skip > 0 ? chunk.subarray(Math.min(skip, chunk.length)) : chunk;
+      skip = Math.max(0, skip - chunk.length);
+      if (part.length === 0) return;
+      queue.push(part);
+      queuedBytes += part.length;
+      if (queuedBytes >= this.#deps.bufferBytes()) body.pause();
+      wake();
+    });
+    body.once('end', () => {
+      over ??= 'end';
+      wake();
+    });
+    body.once('error', (error: Error) => {
+      over ??= asUpstreamError(error, this.plan.name.registry);
+      wake();
+    });
+    body.once('close', () => {
+      over ??= new UpstreamError('down', this.plan.name.registry, 'The connection closed before the blob was complete');
+      wake();
+    });
+    for (;;) {
+      this.#stop.signal.throwIfAborted();
+      if (queue.length === 0) {
+        if (over !== undefined) break;
+        await arrived.promise;
+        arrived = Promise.withResolvers<void>();
+        continue;
+      }
+      const batch = queue.splice(0);
+      const bytes = queuedBytes;
+      queuedBytes = 0;
+      if (body.isPaused()) body.resume();
+      await this.#append(ingest, batch, bytes);
+    }
+    if (over !== 'end') throw over;
+    if (this.#sizeBytes !== undefined && ingest.writtenBytes < this.#sizeBytes)
+      throw new UpstreamError('down', this.plan.name.registry, 'The blob ended before its length');
+  }
+
+  async #append(ingest: Ingest, batch: readonly Uint8Array[], bytes: number): Promise<void> {
+    if (this.#sizeBytes !== undefined && ingest.writtenBytes + bytes > this.#sizeBytes)
+      throw new IntegrityError(`${this.plan.digest} is longer than the ${this.#sizeBytes} bytes that were announced`);
+    await ingest.append(batch);
+    this.#deps.events.received(this.#source?.kind ?? 'upstream', bytes);
+    this.#move(ingest.writtenBytes);
+  }
+
+  async #commit(ingest: Ingest, authority: Authority): Promise<void> {
+    const {digest, name} = this.plan;
+    const link: Link = {
+      ...name,
+      digest,
+      authority,
+      kind: 'blob',
+      mediaType: undefined,
+      sizeBytes: ingest.writtenBytes,
+      provenAt: this.#deps.now(),
+    };
+    try {
+      await ingest.commit({kind: 'blob', mediaType: undefined, children: [], link});
+    } catch (error) {
+      this.#deps.events.notKept(error); // costs the cache, not the clients: their bytes were right
+      await ingest.abandon(false).catch(() => undefined);
+    }
+  }
+
+  async #fail(error: Error): Promise<void> {
+    const {events} = this.#deps;
+    this.#failure = error;
+    this.#head.reject(error);
+    this.#wake();
+    const wrong = error instanceof IntegrityError;
+    if (this.#stop.signal.aborted) events.failed('abandoned');
+    else events.failed(wrong ? 'integrity' : error instanceof UpstreamError ? 'upstream' : 'store');
+    // What a broken upstream sent so far may be continued; what was wrong may not.
+    await this.#ingest?.abandon(!wrong && !(error instanceof StoreFullError)).catch(() => undefined);
+  }
+
+  /** Moves the watermark. The last byte is withheld until the digest is checked (design §4.3). */
+  #move(writtenBytes: number): void {
+    const last = this.#sizeBytes === undefined ? writtenBytes : Math.max(0, this.#sizeBytes - 1);
+    this.#readableBytes = Math.min(writtenBytes, last);
+    this.#wake();
+  }
+
+  #wake(): void {
+    const moved = this.#moved;
+    this.#moved = Promise.withResolvers<void>();
+    moved.resolve();
+  }
+
+  #watchReaders(): void {
+    clearTimeout(this.#unread);
+    if (this.#readers > 0 || this.#whole || this.#failure) return;
+    this.#unread = setTimeout(() => {
+      this.stop(new Error('Nobody reads this blob any more'));
+    }, UNREAD_MS);
+    this.#unread.unref();
+  }
+}
+
+/** A body's error is the connection's, unless the client named it already. */
+function asUpstreamError(error: Error, registry: string): Error {
+  if (error instanceof UpstreamError || error instanceof IntegrityError) return error;
+  return new UpstreamError('down', registry, 'The connection broke', {cause: error});
+}

@@ -1,0 +1,51 @@
+import {matchUpstream} from '../../oci/match.ts';
+import type {UpstreamFailure} from '../../oci/error.ts';
+import type {RepositoryName} from '../../oci/source.ts';
+import type {StaleIfError, UpstreamConfig} from '../config/shape.ts';
+
+/** How the cache treats one upstream's answers (design §4.2). */
+export type Policy = Pick<UpstreamConfig, 'freshForMs' | 'staleIfError' | 'offline' | 'cache'> & {
+  /** Whether the node has credentials for it. */
+  readonly hasCredentials: boolean;
+};
+
+const DAY = 86_400_000;
+const DEFAULTS: Policy = {
+  freshForMs: 30_000,
+  staleIfError: {down: 30 * DAY, timeout: 30 * DAY, tooManyRequests: 30 * DAY, serverError: 30 * DAY, notFound: 0},
+  offline: false,
+  cache: 'always',
+  hasCredentials: false,
+};
+
+const policies = new WeakMap<UpstreamConfig, Policy>();
+
+export function policyFor(upstreams: readonly UpstreamConfig[], name: RepositoryName): Policy {
+  const match = matchUpstream(upstreams, name);
+  if (match === undefined) return DEFAULTS;
+  const known = policies.get(match);
+  if (known !== undefined) return known;
+  const policy = {...match, hasCredentials: match.credentials !== undefined};
+  policies.set(match, policy);
+  return policy;
+}
+
+/**
+ * For how long after its last confirmation a tag may be served although the upstream failed so, in ms.
+ * Never after 401 or 403: who was locked out stays out (C-070).
+ */
+export function staleForMs(stale: StaleIfError, failure: UpstreamFailure): number {
+  switch (failure) {
+    case 'down':
+    case 'timeout':
+    case 'tooManyRequests':
+    case 'serverError':
+    case 'notFound':
+      return stale[failure];
+    case 'protocol': // an answer that is none: as good as an error of the server
+      return stale.serverError;
+    case 'unauthorized':
+    case 'refused':
+      return 0;
+  }
+}

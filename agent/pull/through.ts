@@ -1,0 +1,141 @@
+import {read} from 'node:fs';
+import {setTimeout as delay} from 'node:timers/promises';
+import {promisify} from 'node:util';
+import {newHash} from '../../oci/digest.ts';
+import {IntegrityError, UpstreamError} from '../../oci/error.ts';
+import type {Authority, BlobAnswer} from '../../oci/source.ts';
+import type {FlightPlan} from './flight.ts';
+
+const readAsync = promisify(read);
+const MAX_TRIES = 4;
+const PREFIX_CHUNK = 1 << 20;
+
+/** The beginning of a blob that is on disk already, when the disk filled up on the way. */
+export interface Prefix {
+  readonly fd: number;
+  readonly bytes: number;
+}
+
+/**
+ * A blob that passes through without being kept: for a full or broken disk, `cache: never`, and content whose
+ * right to be shown must be proven by having it (design §4.3, §8). It is hashed here, on the serving thread: the
+ * way of last resort. The last byte is withheld like a flight's.
+ */
+export class Through {
+  readonly authority: Authority;
+  readonly sizeBytes: number | undefined;
+  readonly #plan: FlightPlan;
+  readonly #signal: AbortSignal;
+  readonly #prefix: Prefix;
+  readonly #received: (bytes: number) => void;
+  #answer: BlobAnswer;
+
+  private constructor(plan: FlightPlan, answer: BlobAnswer, options: Options) {
+    this.#plan = plan;
+    this.#answer = answer;
+    this.#signal = options.signal;
+    this.#prefix = options.prefix ?? {fd: -1, bytes: 0};
+    this.#received = options.received;
+    this.authority = answer.authority;
+    this.sizeBytes = answer.sizeBytes;
+  }
+
+  /** Resolves when the first source has answered. @throws {UpstreamError} */
+  static async open(plan: FlightPlan, options: Options): Promise<Through> {
+    return new Through(plan, await openAt(plan, options.prefix?.bytes ?? 0, options.signal), options);
+  }
+
+  /** Gives up before `bytes` was read. */
+  close(): void {
+    this.#answer.body.destroy();
+  }
+
+  /**
+   * The whole blob. With a known size the last byte comes only after the digest was right; without, the
+   * generator returns only then.
+   * @throws {UpstreamError | IntegrityError}
+   */
+  async *bytes(): AsyncGenerator<Uint8Array> {
+    const {digest} = this.#plan;
+    const hash = newHash(digest);
+    let at = 0;
+    let held: Uint8Array | undefined;
+    for await (const chunk of this.#raw()) {
+      hash.update(chunk);
+      at += chunk.length;
+      if (this.sizeBytes !== undefined && at > this.sizeBytes)
+        throw new IntegrityError(`${digest} is longer than the ${this.sizeBytes} bytes that were announced`);
+      if (at !== this.sizeBytes) yield chunk;
+      else {
+        held = chunk.subarray(-1);
+        if (chunk.length > 1) yield chunk.subarray(0, -1);
+      }
+    }
+    const actual = `${digest.slice(0, digest.indexOf(':'))}:${hash.digest('hex')}`;
+    if (actual !== digest || (this.sizeBytes !== undefined && at !== this.sizeBytes))
+      throw new IntegrityError(`Wanted ${digest} of ${this.sizeBytes ?? 'any'} bytes, got ${actual} of ${at}`);
+    if (held !== undefined) yield held;
+  }
+
+  async *#raw(): AsyncGenerator<Uint8Array> {
+    let at = 0;
+    for (; at < this.#prefix.bytes; ) {
+      const length = Math.min(PREFIX_CHUNK, this.#prefix.bytes - at);
+      const {bytesRead, buffer} = await readAsync(this.#prefix.fd, Buffer.allocUnsafe(length), 0, length, at);
+      if (bytesRead === 0) throw new UpstreamError('down', this.#plan.name.registry, 'The beginning on disk is gone');
+      at += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+    for (let tries = 0; ; ) {
+      const before = at;
+      try {
+        for await (const chunk of rest(this.#answer, at)) {
+          this.#received(chunk.length);
+          at += chunk.length;
+          yield chunk;
+        }
+        if (this.sizeBytes === undefined || at >= this.sizeBytes) return;
+        throw new UpstreamError('down', this.#plan.name.registry, 'The blob ended before its length');
+      } catch (error) {
+        this.#answer.body.destroy();
+        this.#signal.throwIfAborted();
+        tries = at > before ? 1 : tries + 1;
+        if (tries >= MAX_TRIES) throw error;
+        if (tries > 1) await delay(200 * 2 ** tries * (0.5 + Math.random()), undefined, {signal: this.#signal});
+        this.#answer = await openAt(this.#plan, at, this.#signal);
+      }
+    }
+  }
+}
+
+interface Options {
+  readonly signal: AbortSignal;
+  readonly prefix?: Prefix;
+  /** Called with the bytes that came from a source. */
+  readonly received: (bytes: number) => void;
+}
+
+async function openAt(plan: FlightPlan, offset: number, signal: AbortSignal): Promise<BlobAnswer> {
+  let failure: unknown = new UpstreamError('down', plan.name.registry, 'No source to ask');
+  for (const source of plan.sources) {
+    try {
+      return await source.open(plan.digest, offset, {...plan.ask, signal});
+    } catch (error) {
+      signal.throwIfAborted();
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+/** What of an answer comes at or after `at`: a source may have ignored the range. */
+async function* rest(answer: BlobAnswer, at: number): AsyncGenerator<Uint8Array> {
+  let skip = at - answer.offset;
+  for await (const chunk of answer.body as AsyncIterable<Uint8Array>) {
+    if (skip >= chunk.length) skip -= chunk.length;
+    else {
+      yield skip > 0 ? chunk.subarray(skip) : chunk;
+      skip = 0;
+    }
+  }
+}
