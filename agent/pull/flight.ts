@@ -68,6 +68,8 @@ export class Flight {
   readonly #head = Promise.withResolvers<FlightHead>();
   #moved = Promise.withResolvers<void>();
   #ingest: Ingest | undefined;
+  /** The flight's own hold on the descriptor: while it is there, readers may join. */
+  #release: (() => void) | undefined;
   #sizeBytes: number | undefined;
   #readableBytes = 0;
   #whole = false;
@@ -93,10 +95,10 @@ export class Flight {
     return this.#failure;
   }
 
-  /** Follows the file; the caller calls `leave` once. Only after `head` has resolved. */
-  follow(): {readonly file: Followed; leave(): void} {
+  /** Follows the file; the caller calls `leave` once. `undefined` before `head` has resolved and when all is over. */
+  follow(): {readonly file: Followed; leave(): void} | undefined {
     const ingest = this.#ingest;
-    if (ingest === undefined) throw new Error('follow() before head');
+    if (ingest === undefined || this.#release === undefined) return undefined;
     const release = ingest.retain();
     this.#readers++;
     this.#watchReaders();
@@ -152,6 +154,8 @@ export class Flight {
       await this.#fail(error as Error);
     } finally {
       clearTimeout(this.#unread);
+      this.#release?.();
+      this.#release = undefined;
     }
   }
 
@@ -167,6 +171,7 @@ export class Flight {
       answer.body.destroy();
       throw error;
     }
+    this.#release = this.#ingest.retain();
     if (answer.offset > this.#ingest.writtenBytes) {
       answer.body.destroy(); // the left-over shrank meanwhile
       answer = await this.#open(this.#ingest.writtenBytes);

@@ -24,6 +24,8 @@ export interface Prefix {
 export class Through {
   readonly authority: Authority;
   readonly sizeBytes: number | undefined;
+  /** Called once the bytes were right, before the last is given out. */
+  proven: ((sizeBytes: number) => Promise<void>) | undefined;
   readonly #plan: FlightPlan;
   readonly #signal: AbortSignal;
   readonly #prefix: Prefix;
@@ -74,6 +76,7 @@ export class Through {
     const actual = `${digest.slice(0, digest.indexOf(':'))}:${hash.digest('hex')}`;
     if (actual !== digest || (this.sizeBytes !== undefined && at !== this.sizeBytes))
       throw new IntegrityError(`Wanted ${digest} of ${this.sizeBytes ?? 'any'} bytes, got ${actual} of ${at}`);
+    await this.proven?.(at);
     if (held !== undefined) yield held;
   }
 

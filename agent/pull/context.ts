@@ -1,0 +1,49 @@
+import type {Authority, RepositoryName, Upstream} from '../../oci/source.ts';
+import type {Caller} from '../access/caller.ts';
+import type {Store} from '../store/contract.ts';
+import type {Policy} from './policy.ts';
+
+/** What every part of a pull stands on: handed in, so that tests hand in others. */
+export interface PullContext {
+  readonly store: Store;
+  upstream(name: RepositoryName): Upstream;
+  policy(name: RepositoryName): Policy;
+  readonly now: () => number;
+  readonly events: PullEvents;
+}
+
+/** For metrics and log; label values are bounded. */
+export interface PullEvents {
+  /** A response that could not be confirmed by the upstream is being served. */
+  stale(label: string, reason: string): void;
+  /** An upstream wants credentials that the node does not have: the runtime is sent there itself. */
+  withoutCredentials(label: string): void;
+  integrity(label: string): void;
+  storeFailed(operation: string, error: unknown): void;
+}
+
+/** With whose rights the upstream is asked for this caller: the node's only where there are any. */
+export function asksAs(context: PullContext, name: RepositoryName, caller: Caller): Authority {
+  return caller.authority === 'node' && context.policy(name).hasCredentials ? 'node' : 'anonymous';
+}
+
+/** One key for what one repository shows to one authority; a space is in no part of it. */
+export function keyOf(name: RepositoryName, reference: string, authority: Authority): string {
+  return `${name.registry} ${name.repository} ${reference} ${authority}`;
+}
+
+/** Calls for one key at one time are one; its result is not kept. */
+export class Once<T> {
+  readonly #running = new Map<string, Promise<T>>();
+
+  get size(): number {
+    return this.#running.size;
+  }
+  run(key: string, start: () => Promise<T>): Promise<T> {
+    const running = this.#running.get(key);
+    if (running !== undefined) return running;
+    const promise = start().finally(() => this.#running.delete(key));
+    this.#running.set(key, promise);
+    return promise;
+  }
+}
