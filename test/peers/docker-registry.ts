@@ -30,6 +30,16 @@ export interface DockerRegistryOptions {
   readonly inside?: readonly string[];
 }
 
+/** Apache's combined format, in which it logs. */
+const ACCESS = /"(\S+ (\S+)) HTTP\/[\d.]+" (\d{3}) \S+ "[^"]*" "([^"]*)"/;
+
+export interface AccessEntry {
+  /** As `GET /v2/a/manifests/b`. */
+  readonly request: string;
+  readonly status: number;
+  readonly userAgent: string;
+}
+
 /** A real `docker-registry` (distribution 2.8). Its own access log says what it was asked. */
 export class DockerRegistry implements AsyncDisposable {
   readonly host: string;
@@ -69,18 +79,23 @@ export class DockerRegistry implements AsyncDisposable {
   }
 
   /**
-   * What it was asked since the last call, as `GET /v2/a/manifests/b 200`, in the order in which it was answered.
-   * `/v2/` itself is left out: clients differ in how often they ping.
+   * What it was asked since the last call, in the order in which it was answered. `/v2/` itself is left out: clients
+   * differ in how often they ping.
    */
-  async takeRequests(): Promise<string[]> {
+  async takeEntries(): Promise<readonly AccessEntry[]> {
     // A line is written once its answer is complete, which the client may know a moment before the log does.
     await delay(100);
     const lines = this.#child.lines.slice(this.#asked);
     this.#asked = this.#child.lines.length;
     return lines.flatMap((line) => {
-      const [, method, path, status] = /"(\S+) (\S+) HTTP\/[\d.]+" (\d{3}) /.exec(line) ?? [];
-      return path === undefined || path === '/v2/' ? [] : [`${method} ${path} ${status}`];
+      const [, request = '', path, status = '', userAgent = ''] = ACCESS.exec(line) ?? [];
+      return path === undefined || path === '/v2/' ? [] : [{request, status: Number(status), userAgent}];
     });
+  }
+
+  /** As `takeEntries`, each as `GET /v2/a/manifests/b`. */
+  async takeRequests(): Promise<readonly string[]> {
+    return (await this.takeEntries()).map(({request}) => request);
   }
 
   /** Gone: connections are refused. What was pushed stays. */

@@ -1,8 +1,8 @@
-import {createHash} from 'node:crypto';
+import {createHash, type Hash} from 'node:crypto';
 import {createReadStream, createWriteStream} from 'node:fs';
 import {mkdir, rename, stat, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
-import {PassThrough, Readable} from 'node:stream';
+import {Readable} from 'node:stream';
 import {pipeline} from 'node:stream/promises';
 import {createGzip, createZstdCompress} from 'node:zlib';
 import {digestOf, splitDigest, type Digest} from '../../oci/digest.ts';
@@ -66,7 +66,6 @@ const TYPES = {
 } as const;
 
 const COMPRESSOR = {
-  none: () => new PassThrough(),
   gzip: () => createGzip({level: 1}),
   zstd: () => createZstdCompress(),
 };
@@ -125,25 +124,28 @@ async function putJson(folder: string, mediaType: string, suffix: string, value:
   return {mediaType, digest, size: bytes.length};
 }
 
+/** Passes chunks on and hashes them. */
+function through(hash: Hash) {
+  return async function* (chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    for await (const chunk of chunks) {
+      hash.update(chunk);
+      yield chunk;
+    }
+  };
+}
+
 async function makeLayer(folder: string, mediaType: string, layer: LayerSpec) {
   const [plain, packed] = [createHash('sha256'), createHash('sha256')];
   const temporary = join(folder, 'layer.part');
-  await pipeline(
-    Readable.from(tar(layer.entries), {objectMode: false}),
-    async function* (chunks: AsyncIterable<Buffer>) {
-      for await (const chunk of chunks) yield (plain.update(chunk), chunk);
-    },
-    COMPRESSOR[layer.compression](),
-    async function* (chunks: AsyncIterable<Buffer>) {
-      for await (const chunk of chunks) yield (packed.update(chunk), chunk);
-    },
-    createWriteStream(temporary),
-  );
+  const source = Readable.from(tar(layer.entries), {objectMode: false});
+  const out = createWriteStream(temporary);
+  if (layer.compression === 'none') await pipeline(source, through(packed), out);
+  else await pipeline(source, through(plain), COMPRESSOR[layer.compression](), through(packed), out);
   const hex = packed.digest('hex');
   await rename(temporary, join(folder, hex));
   const {size} = await stat(join(folder, hex));
   const descriptor: Descriptor = {mediaType, digest: `sha256:${hex}`, size};
-  return {descriptor, diffId: `sha256:${plain.digest('hex')}` as const};
+  return {descriptor, diffId: `sha256:${layer.compression === 'none' ? hex : plain.digest('hex')}` as const};
 }
 
 /** Digest of a file's bytes, whatever its name says. */

@@ -1,0 +1,19 @@
+#!/bin/sh
+# All that CI runs, in its order: types, lint, format, tests, and that none of it changed the checkout.
+set -eu
+cd "$(dirname -- "$(readlink -f -- "$0")")/.."
+step() { echo "== $1" >&2; shift; "$@"; }
+status() { git status --porcelain 2>/dev/null || true; }
+
+before=$(status)
+step types npm run --silent typecheck
+step lint npm run --silent lint
+step format npm run --silent format:check
+step tests sh test/run.sh
+after=$(status)
+if [ "$before" != "$after" ] || { [ "${CI:-}" = true ] && [ -n "$after" ]; }; then
+  echo "ok: the checkout is not clean:" >&2
+  echo "$after" >&2
+  exit 1
+fi
+echo ok
