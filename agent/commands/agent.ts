@@ -1,0 +1,48 @@
+import process from 'node:process';
+import {CommandError, EXIT, type Arguments, type Command} from '../../proc/command.ts';
+import {ConfigError} from '../config/error.ts';
+import {loadAgentConfig} from '../config/load.ts';
+import {renderAgentConfig} from '../config/render.ts';
+import type {AgentConfig} from '../config/shape.ts';
+import type {Texts} from '../config/text-layer.ts';
+import {SETTING_FLAGS} from './agent-flags.ts';
+
+/** `noost agent`: runs until it is told to stop. */
+export const command: Command = {
+  flags: [
+    {name: 'config', kind: 'text', short: 'c', description: 'The configuration file', group: 'Configuration'},
+    {
+      name: 'check',
+      kind: 'boolean',
+      description: 'Only checks the configuration and prints what would be in effect',
+      group: 'Configuration',
+    },
+    ...SETTING_FLAGS,
+  ],
+  positionals: [],
+  examples: [
+    ['$0 agent', 'embedded defaults: 127.0.0.1:5055, ./data'],
+    ['$0 agent --config noost.yaml --check', 'what would be in effect'],
+    ['$0 agent --data /var/lib/noost --cache-size 100GiB', 'a larger cache'],
+    [`$0 agent --upstreams '[{host: ghcr.io, freshFor: 5m}]'`, 'a list as YAML'],
+  ],
+  epilogue:
+    'Every setting is also a key of the file and a variable: --cache-max-size is cache.maxSize and NOOST_CACHE_MAX_SIZE.\n' +
+    'Flag beats variable beats file. SIGHUP reads the file again. docs/configuration.md has all keys.',
+  run,
+};
+
+async function run({flags}: Arguments): Promise<number> {
+  const {check, ...settings} = flags;
+  // None of the agent's flags may be said twice, so there are no lists among them.
+  const load = (): Promise<AgentConfig> => loadAgentConfig(settings as Texts, process.env);
+  const config = await load().catch((error: unknown) => {
+    throw error instanceof ConfigError ? new CommandError(EXIT.failed, error.message, {cause: error}) : error;
+  });
+  if (check === true) {
+    process.stdout.write(renderAgentConfig(config));
+    return EXIT.ok;
+  }
+  const {runAgent} = await import('../main.ts');
+  return runAgent(config, load);
+}

@@ -1,0 +1,55 @@
+import {stringify} from 'yaml';
+import {formatAddress} from './address.ts';
+import {formatDuration} from './duration.ts';
+import type {AgentConfig, ListenerConfig, UpstreamConfig} from './shape.ts';
+import {formatSize} from './size.ts';
+
+/** The effective configuration as a file that says the same. It holds names of secret files, never a secret. */
+export function renderAgentConfig(config: AgentConfig): string {
+  return stringify(
+    {
+      listeners: config.listeners.map(renderListener),
+      adminListen: formatAddress(config.adminListen),
+      data: config.dataDir,
+      cache: {
+        maxSize: formatSize(config.limits.maxBytes),
+        minFreeDisk:
+          'share' in config.limits.minFree
+            ? formatShare(config.limits.minFree.share)
+            : formatSize(config.limits.minFree.bytes),
+        maxIdle: formatDuration(config.limits.maxIdleMs),
+      },
+      defaultUpstream: config.defaultUpstream ?? 'none',
+      allowPrivateUpstreams: config.allowPrivateUpstreams,
+      upstreams: config.upstreams.map(renderUpstream),
+      log: config.log,
+      drain: formatDuration(config.drainMs),
+    },
+    {lineWidth: 0, aliasDuplicateObjects: false},
+  );
+}
+
+/** 0.2 → `20%`, without the noise of binary fractions. */
+function formatShare(share: number): string {
+  return `${String(Math.round(share * 100_000) / 1000)}%`;
+}
+
+function renderListener({host, port, door, secretFile, anyLocalProcess}: ListenerConfig): object {
+  return {address: formatAddress({host, port}), door, secretFile, anyLocalProcess};
+}
+
+function renderUpstream({freshForMs, staleIfError, ...same}: UpstreamConfig): object {
+  const {host, url, mirrors, credentials, tls, ...rest} = same;
+  const stale = Object.entries(staleIfError).map(([key, ms]: [string, number]) => [key, formatDuration(ms)]);
+  // `mirrors` may not be said of "*", not even as an empty list.
+  return {
+    host,
+    url,
+    mirrors: mirrors.length === 0 ? undefined : mirrors,
+    credentials,
+    tls,
+    freshFor: formatDuration(freshForMs),
+    staleIfError: Object.fromEntries(stale),
+    ...rest,
+  };
+}

@@ -1,0 +1,115 @@
+import {closeSync, constants, createWriteStream, fstatSync, openSync} from 'node:fs';
+import {Socket} from 'node:net';
+import type {Writable} from 'node:stream';
+
+/** Takes lines and never waits for who reads them. */
+export interface LogOutput {
+  /** Written soon, or dropped and counted where the buffer is full. */
+  write(line: string): void;
+  readonly droppedLines: number;
+  /** Called when what waited has been written after lines were dropped, with how many they were. */
+  onRecovered: ((lines: number) => void) | undefined;
+  /** Writes what is buffered, for at most `waitMs`. */
+  close(waitMs: number): Promise<void>;
+}
+
+/** Lines of one turn of the event loop are written together, up to about this many characters. */
+const BATCH = 64 * 1024;
+
+/**
+ * An output to `fd` that buffers at most `maxBufferedBytes`. Pipes are written through the event loop, not through
+ * the thread pool: a thread blocked in write(2) on a pipe that nobody reads would keep the process from ending.
+ */
+export function newLogOutput(fd: number, maxBufferedBytes: number): LogOutput {
+  const kind = fstatSync(fd);
+  if (kind.isFIFO())
+    return new BufferedOutput(new Socket({fd: reopened(fd), readable: false}).unref(), maxBufferedBytes);
+  if (kind.isSocket()) return new BufferedOutput(new Socket({fd, readable: false}).unref(), maxBufferedBytes);
+  if (fd === 1 && process.stdout.isTTY) return new BufferedOutput(process.stdout, maxBufferedBytes);
+  return new BufferedOutput(createWriteStream('', {fd, autoClose: false}), maxBufferedBytes);
+}
+
+/**
+ * A descriptor of our own for the same pipe, because "non-blocking" belongs to the open file and not to the
+ * descriptor: our parent, or stderr, may share this one. `fd` itself where that is not allowed.
+ */
+function reopened(fd: number): number {
+  try {
+    const own = openSync(`/proc/self/fd/${String(fd)}`, constants.O_WRONLY | constants.O_NONBLOCK);
+    if (fstatSync(own).isFIFO()) return own;
+    closeSync(own);
+  } catch {
+    // Another user's pipe, or no /proc: the shared one has to do.
+  }
+  return fd;
+}
+
+class BufferedOutput implements LogOutput {
+  readonly #stream: Writable;
+  readonly #maxBytes: number;
+  #batch = '';
+  #flushing: NodeJS.Immediate | undefined;
+  /** Bytes handed to the stream and not yet written. */
+  #inFlight = 0;
+  #droppedLines = 0;
+  #unreported = 0;
+  #closed = false;
+  onRecovered: ((lines: number) => void) | undefined;
+
+  constructor(stream: Writable, maxBytes: number) {
+    this.#stream = stream;
+    this.#maxBytes = maxBytes;
+    stream.on('error', () => (this.#closed = true)); // EPIPE: nobody reads any more, and there is nobody to tell
+  }
+
+  get droppedLines(): number {
+    return this.#droppedLines;
+  }
+
+  write(line: string): void {
+    // A UTF-16 unit is at most three bytes; counting it as one keeps this cheap and the bound within a factor.
+    if (this.#closed || this.#inFlight + this.#batch.length + line.length > this.#maxBytes) {
+      this.#droppedLines++;
+      this.#unreported++;
+      return;
+    }
+    this.#batch += line;
+    if (this.#batch.length >= BATCH) this.#flush();
+    else this.#flushing ??= setImmediate(() => this.#flush());
+  }
+
+  async close(waitMs: number): Promise<void> {
+    this.#flush();
+    if (this.#stream === process.stdout) return; // a terminal: written synchronously, and not ours to end
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, this.#closed ? 0 : waitMs);
+      const settle = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.#stream.once('close', settle);
+      this.#stream.once('finish', settle);
+      this.#stream.end();
+    });
+    this.#closed = true;
+    this.#stream.destroy();
+  }
+
+  #flush(): void {
+    clearImmediate(this.#flushing);
+    this.#flushing = undefined;
+    const batch = this.#batch;
+    if (batch === '' || this.#closed) return;
+    this.#batch = '';
+    this.#inFlight += batch.length;
+    this.#stream.write(batch, () => this.#written(batch.length));
+  }
+
+  #written(length: number): void {
+    this.#inFlight -= length;
+    if (this.#inFlight > 0 || this.#unreported === 0) return;
+    const lines = this.#unreported;
+    this.#unreported = 0;
+    this.onRecovered?.(lines);
+  }
+}
