@@ -1,5 +1,5 @@
 import {createHash, type Hash} from 'node:crypto';
-import {createReadStream, createWriteStream} from 'node:fs';
+import {createWriteStream} from 'node:fs';
 import {mkdir, rename, stat, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {Readable} from 'node:stream';
@@ -83,13 +83,6 @@ export async function makeImage(folder: string, spec: ImageSpec): Promise<Image>
   return {folder, root, manifests, blobs};
 }
 
-/** Where a descriptor's bytes are. */
-export function pathOf(image: Image, {digest}: Descriptor): string {
-  if (digest === image.root.digest) return join(image.folder, 'manifest.json');
-  const isManifest = image.manifests.some((manifest) => manifest.digest === digest);
-  return join(image.folder, `${splitDigest(digest).hex}${isManifest ? '.manifest.json' : ''}`);
-}
-
 async function makePlatform(folder: string, spec: ImageSpec, platform: PlatformSpec, blobs: Descriptor[]) {
   const types = TYPES[spec.mediaTypes];
   const layers: Descriptor[] = [];
@@ -146,11 +139,4 @@ async function makeLayer(folder: string, mediaType: string, layer: LayerSpec) {
   const {size} = await stat(join(folder, hex));
   const descriptor: Descriptor = {mediaType, digest: `sha256:${hex}`, size};
   return {descriptor, diffId: `sha256:${layer.compression === 'none' ? hex : plain.digest('hex')}` as const};
-}
-
-/** Digest of a file's bytes, whatever its name says. */
-export async function fileDigest(path: string): Promise<Digest> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path, {highWaterMark: 1024 * 1024}), hash);
-  return `sha256:${hash.digest('hex')}`;
 }

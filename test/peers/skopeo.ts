@@ -29,9 +29,10 @@ export class Skopeo {
     await this.copy(`dir:${image.folder}`, `docker://${reference}`, {all: true, ...(credentials ? {credentials} : {})});
   }
 
-  /** Raw bytes of the manifest that `name` stands for. */
-  async inspectRaw(name: string, options: SkopeoOptions = {}): Promise<Buffer> {
-    return this.#run(['inspect', '--raw'], [name], options);
+  /** The tags that `docker://…` has. */
+  async tags(name: string): Promise<readonly string[]> {
+    const answer = JSON.parse((await this.#run(['list-tags'], [name], {})).toString()) as {Tags: string[]};
+    return answer.Tags;
   }
 
   async #run(verb: readonly string[], names: readonly string[], options: SkopeoOptions): Promise<Buffer> {
