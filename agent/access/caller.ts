@@ -10,8 +10,6 @@ export interface Caller {
   readonly authority: Authority;
   /** Whether an upstream that is not configured may be at a private address: only behind an authenticated door. */
   readonly allowPrivate: boolean;
-  /** Tells callers apart as well as a loopback door can: for "asks again" (design §1.3). */
-  readonly id: string;
 }
 
 /** Where the node's runtime puts its secret: a header of its own, for `Authorization` is the runtime's (B-010). */
@@ -28,15 +26,14 @@ export function runtimeDoor(secret: string | undefined, anyLocalProcess: boolean
   return {door: 'runtime', secretHash: secret === undefined ? undefined : sha256(secret), anyLocalProcess};
 }
 
+const PROVEN: Caller = {door: 'runtime', authority: 'node', allowPrivate: true};
+const BELIEVED: Caller = {door: 'runtime', authority: 'node', allowPrivate: false};
+const ANYONE: Caller = {door: 'runtime', authority: 'anonymous', allowPrivate: false};
+
 /** A wrong secret is no error: the caller gets what anyone gets. */
-export function callerAt(door: RuntimeDoor, headers: IncomingHttpHeaders, remoteAddress: string): Caller {
-  const proven = isSecret(door, headers[SECRET_HEADER]);
-  return {
-    door: door.door,
-    authority: proven || door.anyLocalProcess ? 'node' : 'anonymous',
-    allowPrivate: proven,
-    id: `${remoteAddress} ${headers['user-agent'] ?? ''}`,
-  };
+export function callerAt(door: RuntimeDoor, headers: IncomingHttpHeaders): Caller {
+  if (isSecret(door, headers[SECRET_HEADER])) return PROVEN;
+  return door.anyLocalProcess ? BELIEVED : ANYONE;
 }
 
 function isSecret({secretHash}: RuntimeDoor, header: string | string[] | undefined): boolean {

@@ -102,7 +102,7 @@ export class Tags {
     const head: ManifestHead = await upstream.headManifest(name, tag, options);
     if (head.digest !== undefined && head.sizeBytes !== undefined && head.mediaType !== '')
       return this.#learned(name, tag, head.digest, head.mediaType, head.sizeBytes, head.authority);
-    return this.#fetch(name, tag, authority, {door: 'runtime', authority, allowPrivate, id: ''});
+    return this.#fetch(name, tag, authority, {door: 'runtime', authority, allowPrivate});
   }
 
   /** The whole manifest by tag: its bytes say the digest (C-055). */

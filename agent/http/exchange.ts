@@ -1,0 +1,83 @@
+import type {IncomingMessage, ServerResponse} from 'node:http';
+import type {Log} from '../../proc/log.ts';
+import {methodLabel, type ByteSource, type Metrics, type RequestKind, type Result} from '../metrics.ts';
+
+/** What of a request is told afterwards: one record feeds the access line and the metrics (design §1.8). */
+export class Exchange {
+  readonly method: string;
+  readonly requestId: string;
+  readonly #startedAt = performance.now();
+  #firstByteAt: number | undefined;
+  kind: RequestKind = 'other';
+  result: Result = 'error';
+  upstream = '';
+  repository: string | undefined;
+  reference: string | undefined;
+  source: ByteSource = 'cache';
+  sentBytes = 0;
+  /** Why it was answered so: a reason code, or the text of the error. */
+  reason: string | undefined;
+  readonly #req: IncomingMessage;
+  readonly #res: ServerResponse;
+
+  constructor(req: IncomingMessage, res: ServerResponse) {
+    this.#req = req;
+    this.#res = res;
+    this.method = req.method ?? '';
+    this.requestId = requestIdOf(req);
+  }
+
+  /** Bytes of the body were handed over. */
+  sent(bytes: number): void {
+    this.#firstByteAt ??= performance.now();
+    this.sentBytes += bytes;
+  }
+
+  finish(metrics: Metrics, log: Log): void {
+    const res = this.#res;
+    const now = performance.now();
+    const seconds = (now - this.#startedAt) / 1000;
+    const firstByteSeconds = ((this.#firstByteAt ?? now) - this.#startedAt) / 1000;
+    const aborted = !res.writableFinished;
+    const {kind, result, upstream} = this;
+    metrics.answered({kind, method: methodLabel(this.method), code: res.statusCode, result, upstream, seconds, firstByteSeconds});
+    if (this.sentBytes > 0) {
+      metrics.sentBytes(this.source, this.sentBytes, result);
+    }
+    if (aborted) metrics.clientAborts.inc({kind});
+    log.access({
+      id: this.requestId,
+      method: this.method,
+      kind,
+      upstream,
+      repository: this.repository,
+      reference: this.reference,
+      status: res.statusCode,
+      bytes: this.sentBytes,
+      seconds: Math.round(seconds * 1e6) / 1e6,
+      result,
+      source: this.sentBytes > 0 ? this.source : undefined,
+      reason: this.reason,
+      aborted: aborted || undefined,
+      agent: clientFamily(this.#req.headers['user-agent']),
+    });
+  }
+}
+
+let counter = 0;
+const prefix = `${Date.now().toString(36)}-${process.pid.toString(36)}-`;
+
+/** The client's own, if it is harmless (E-015), else a new one. */
+function requestIdOf(req: IncomingMessage): string {
+  const given = req.headers['x-request-id'];
+  if (typeof given === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(given)) return given;
+  return prefix + (counter++).toString(36);
+}
+
+/** A bounded set of names (B-036). */
+const FAMILIES = ['containerd', 'cri-o', 'docker', 'buildkit', 'skopeo', 'podman', 'buildah', 'crane', 'go-containerregistry', 'oras', 'helm', 'cosign', 'kaniko', 'curl', 'Wget', 'Go-http-client'];
+
+function clientFamily(userAgent: string | undefined): string | undefined {
+  if (userAgent === undefined) return undefined;
+  return FAMILIES.find((family) => userAgent.startsWith(family)) ?? FAMILIES.find((family) => userAgent.includes(family)) ?? 'other';
+}

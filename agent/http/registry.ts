@@ -1,0 +1,124 @@
+import type {IncomingMessage, ServerResponse} from 'node:http';
+import {LRUCache} from 'lru-cache';
+import {OciError} from '../../oci/error.ts';
+import {parseRequest, type OciRequest, type Pull} from '../../oci/request.ts';
+import type {Log} from '../../proc/log.ts';
+import {callerAt, type RuntimeDoor} from '../access/caller.ts';
+import {answerFor} from '../pull/failure.ts';
+import type {Puller} from '../pull/puller.ts';
+import {API_VERSION, type Asked, type RegistryParts} from './asked.ts';
+import {answerBlob} from './blob.ts';
+import {Exchange} from './exchange.ts';
+import {answerManifest, answerWarmManifest} from './manifest.ts';
+import {answerPage} from './page.ts';
+import {ClientGone} from './send.ts';
+
+const PARSED_MAX = 4_096;
+const PARSED_KEY_MAX = 512;
+/** Where a request's hops stand: an agent that meets its own id answers at once instead of asking itself. */
+export const HOP_HEADER = 'noost-hop';
+
+/** The runtime door: GET and HEAD of the distribution API, without a challenge ever (P-15, P-16). */
+export function newRegistry(parts: RegistryParts, door: () => RuntimeDoor): (req: IncomingMessage, res: ServerResponse) => void {
+  const parsed = new LRUCache<string, OciRequest>({max: PARSED_MAX});
+  const parse = (target: string): OciRequest | undefined => {
+    const known = parsed.get(target);
+    if (known !== undefined) return known;
+    const request = parseRequest(target, {defaultRegistry: parts.defaultRegistry()});
+    if (request !== undefined && target.length <= PARSED_KEY_MAX) parsed.set(target, request);
+    return request;
+  };
+  return (req, res) => {
+    const exchange = new Exchange(req, res);
+    res.once('close', () => {
+      exchange.finish(parts.metrics, parts.log);
+    });
+    try {
+      const request = check(parse, req, parts.hop);
+      if (request.kind === 'ping') return answerPing(res, exchange);
+      describe(exchange, request, parts.puller);
+      const caller = callerAt(door(), req.headers);
+      if (answerWarmManifest(parts, {req, res, pull: request, caller, exchange})) return;
+      void answer(parts, {req, res, pull: request, caller, exchange});
+    } catch (error) {
+      answerError(error, {req, res, exchange}, parts.log);
+    }
+  };
+}
+
+function check(parse: (target: string) => OciRequest | undefined, req: IncomingMessage, hop: string): OciRequest {
+  const request = parse(req.url ?? '');
+  if (request === undefined) throw new OciError('NAME_UNKNOWN', 'No such endpoint of the distribution API');
+  if (req.method !== 'GET' && req.method !== 'HEAD')
+    throw new OciError('UNSUPPORTED', 'Images of upstreams are read-only here: push to the registry itself'); // A-114
+  const hops = req.headers[HOP_HEADER];
+  if (hops !== undefined && String(hops).split(',').some((id) => id.trim() === hop))
+    throw new OciError('NAME_UNKNOWN', 'This request came from this very agent: the upstream resolves to it');
+  return request;
+}
+
+function describe(exchange: Exchange, pull: Pull, puller: Puller): void {
+  exchange.kind = pull.kind;
+  exchange.upstream = puller.label(pull.name);
+  exchange.repository = `${pull.name.registry}/${pull.name.repository}`;
+  exchange.reference = pull.kind === 'tag' ? pull.tag : 'digest' in pull ? pull.digest : undefined;
+}
+
+async function answer(parts: RegistryParts, asked: Omit<Asked, 'signal'>): Promise<void> {
+  const {res, pull} = asked;
+  const left = new AbortController();
+  res.once('close', () => {
+    left.abort(new ClientGone('The client left'));
+  });
+  const full = {...asked, signal: left.signal};
+  try {
+    switch (pull.kind) {
+      case 'blob':
+        await answerBlob(parts, {...full, pull});
+        break;
+      case 'manifest':
+      case 'tag':
+        await answerManifest(parts, {...full, pull});
+        break;
+      case 'tags':
+      case 'referrers':
+        await answerPage(parts, {...full, pull});
+        break;
+    }
+  } catch (error) {
+    answerError(answerFor(error, pull.kind === 'blob' ? 'blob' : pull.kind === 'tags' ? 'name' : 'manifest'), asked, parts.log);
+  }
+}
+
+function answerPing(res: ServerResponse, exchange: Exchange): void {
+  exchange.kind = 'ping';
+  exchange.result = 'hit';
+  res.writeHead(200, {...API_VERSION, 'content-type': 'application/json', 'content-length': 2}).end('{}');
+}
+
+/** One place where an error becomes a response. After the head only the connection can say it (P-04). */
+function answerError(error: unknown, {req, res, exchange}: {req: IncomingMessage; res: ServerResponse; exchange: Exchange}, log: Log): void {
+  exchange.result = 'error';
+  if (error instanceof ClientGone || res.destroyed) {
+    res.destroy();
+    return; // nobody to tell, nothing wrong
+  }
+  const known = error instanceof OciError ? error : new OciError('UNKNOWN', 'Internal error', {cause: error});
+  exchange.reason = known.message;
+  if (known.code === 'UNKNOWN') log.error('request failed', {id: exchange.requestId, error: String((error as Error).stack ?? error)});
+  if (res.headersSent) {
+    res.destroy(); // closes short with FIN: a runtime resumes after an unexpected end, never after a reset (P-04)
+    return;
+  }
+  const body = JSON.stringify(known);
+  const headers: Record<string, string | number> = {...API_VERSION, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body)};
+  if (known.code === 'UNSUPPORTED') headers['allow'] = 'GET, HEAD';
+  if (known.code === 'UNAVAILABLE') headers['retry-after'] = retryAfter(known);
+  if (req.method !== 'GET' && req.method !== 'HEAD') headers['connection'] = 'close'; // its body is not read
+  res.writeHead(known.status, headers).end(req.method === 'HEAD' ? undefined : body);
+}
+
+function retryAfter(error: OciError): number {
+  const after = (error.cause as {retryAfterMs?: number} | undefined)?.retryAfterMs ?? 5_000;
+  return Math.min(3_600, Math.max(1, Math.ceil(after / 1000)));
+}

@@ -1,0 +1,272 @@
+import {closeSync, read} from 'node:fs';
+import type {ServerResponse} from 'node:http';
+import {Socket} from 'node:net';
+import {TLSSocket} from 'node:tls';
+import {promisify} from 'node:util';
+import type {Native} from './native.ts';
+import {Semaphore} from './semaphore.ts';
+import type {Span} from './span.ts';
+
+const readAsync = promisify(read);
+
+/** One ordinary write, with which libuv finds out when the socket has room again. */
+const WRITE_BYTES = 64 << 10;
+/** One call of sendfile(2): long enough to cost little, short enough that threads go around. */
+const SENDFILE_BYTES = 1 << 20;
+/** Without sendfile: what a client holds in memory. */
+const STREAM_BYTES = 256 << 10;
+/** A client that takes nothing for this long has gone: containerd itself gives up after five minutes (P-01). */
+const STALL_MS = 300_000;
+
+/** The client left, or took nothing for too long. Nothing more can be sent, and nothing is wrong. */
+export class ClientGone extends Error {
+  override readonly name = 'ClientGone';
+}
+
+/** How a sending ended before its end: the file's source failed. `at` is where the client is. */
+export interface Interrupted {
+  readonly at: number;
+  readonly failure: Error;
+}
+
+/**
+ * Sends parts of files. Whole blobs go by sendfile(2) from the page cache, not through JavaScript (design §4.4);
+ * where the socket has no plain descriptor (TLS, other platforms) by reads and writes.
+ */
+export class Sender {
+  readonly #native: Native | undefined;
+  /** Calls in the thread pool: some threads stay free for stat, open and DNS (design §2, measured traps). */
+  readonly #calls: Semaphore;
+  /** By response: what makes slow clients few is seen here. */
+  readonly #active = new Set<Transfer>();
+  readonly #sweep: NodeJS.Timeout;
+
+  constructor(options: {readonly native: Native | undefined; readonly threads: number}) {
+    this.#native = options.native;
+    this.#calls = new Semaphore(Math.max(2, options.threads - 4));
+    this.#sweep = setInterval(() => {
+      for (const transfer of this.#active) transfer.checkStall();
+    }, STALL_MS / 10);
+    this.#sweep.unref();
+  }
+
+  close(): void {
+    clearInterval(this.#sweep);
+  }
+
+  /**
+   * Sends the span as the response's body; its head must have been written with its Content-Length. The response
+   * is not ended.
+   * @param sent called with bytes as they are handed to the kernel.
+   * @returns what failed in the middle, or `undefined` when all of it was sent.
+   * @throws {ClientGone} and fs errors of reading.
+   */
+  async send(res: ServerResponse, span: Span, sent: (bytes: number) => void): Promise<Interrupted | undefined> {
+    const socket = await socketOf(res);
+    const transfer = new Transfer(socket, res, sent);
+    this.#active.add(transfer);
+    try {
+      const plain = this.#native === undefined ? undefined : descriptorOf(socket);
+      if (plain === undefined || this.#native === undefined) return await transfer.stream(span, span.start);
+      return await transfer.sendfile(span, this.#native, plain, this.#calls);
+    } finally {
+      this.#active.delete(transfer);
+      transfer.dispose();
+    }
+  }
+
+  /** Writes bytes that come from elsewhere, at the pace of the client. @throws {ClientGone} */
+  async write(res: ServerResponse, bytes: Uint8Array): Promise<void> {
+    if (res.destroyed || res.socket?.destroyed === true) throw new ClientGone('The client left');
+    if (res.write(bytes)) return;
+    const socket = await socketOf(res);
+    const transfer = new Transfer(socket, res, () => undefined);
+    this.#active.add(transfer);
+    try {
+      await transfer.drained();
+    } finally {
+      this.#active.delete(transfer);
+      transfer.dispose();
+    }
+  }
+}
+
+/** One response on its way. */
+class Transfer {
+  readonly #socket: Socket;
+  readonly #res: ServerResponse;
+  readonly #sent: (bytes: number) => void;
+  readonly #onClose = (): void => {
+    this.#isGone = true;
+    this.#interrupt?.();
+    this.#shutdown?.();
+  };
+  #interrupt: (() => void) | undefined;
+  #isGone = false;
+  #shutdown: (() => void) | undefined;
+  #started = false;
+  /** When the client last took something; `undefined` while it is us who have nothing. */
+  #waitingSince: number | undefined;
+
+  constructor(socket: Socket, res: ServerResponse, sent: (bytes: number) => void) {
+    this.#socket = socket;
+    this.#res = res;
+    this.#sent = sent;
+    if (socket.destroyed) this.#onClose();
+    else socket.once('close', this.#onClose);
+  }
+
+  dispose(): void {
+    this.#socket.off('close', this.#onClose);
+  }
+
+  checkStall(): void {
+    if (this.#waitingSince !== undefined && performance.now() - this.#waitingSince > STALL_MS) this.#socket.destroy();
+  }
+
+  async drained(): Promise<void> {
+    const drain = Promise.withResolvers<void>();
+    this.#res.once('drain', drain.resolve);
+    try {
+      await this.#patiently(drain.promise);
+    } finally {
+      this.#res.off('drain', drain.resolve);
+    }
+  }
+
+  /** Reads and writes; the way without a plain descriptor. */
+  async stream(span: Span, from: number): Promise<Interrupted | undefined> {
+    for (let at = from; at < span.end; ) {
+      const stop = await this.#available(span, at);
+      if (stop !== undefined) return stop;
+      at += await this.#writePiece(span, at, STREAM_BYTES);
+    }
+    this.#head();
+    return undefined;
+  }
+
+  /**
+   * By sendfile(2) on a duplicate of the socket's descriptor: libuv may close its own at any time, and the number
+   * would be somebody else's (design §4.4). When the socket is full, an ordinary write waits for room; so it does
+   * for errors, which it tells better.
+   */
+  async sendfile(span: Span, native: Native, descriptor: number, calls: Semaphore): Promise<Interrupted | undefined> {
+    const out = native.dup(descriptor);
+    if (out < 0) return this.stream(span, span.start);
+    this.#shutdown = () => {
+      native.shutdown(out);
+    };
+    if (this.#isGone) this.#shutdown();
+    try {
+      return await this.#pump(span, (at, length) => calls.run(() => native.sendfile(out, span.fd, at, length)));
+    } finally {
+      this.#shutdown = undefined;
+      closeSync(out); // no call is under way: each was awaited
+    }
+  }
+
+  async #pump(span: Span, call: (at: number, length: number) => Promise<number>): Promise<Interrupted | undefined> {
+    let full = true; // the first piece goes with the head, by an ordinary write: nothing may overtake the head
+    for (let at = span.start; at < span.end; ) {
+      const stop = await this.#available(span, at);
+      if (stop !== undefined) return stop;
+      const length = Math.min(span.limit() - at, SENDFILE_BYTES);
+      if (full || length <= 4096) {
+        at += await this.#writePiece(span, at, WRITE_BYTES);
+        full = false;
+        continue;
+      }
+      const sent = await call(at, length);
+      if (this.#isGone) throw new ClientGone('The client left');
+      if (sent > 0) {
+        this.#sent(sent);
+        at += sent;
+      }
+      full = sent < length;
+    }
+    this.#head();
+    return undefined;
+  }
+
+  /** Waits until something may leave; sends the head meanwhile. */
+  async #available(span: Span, at: number): Promise<Interrupted | undefined> {
+    while (at >= span.limit()) {
+      const failure = span.failure();
+      if (failure !== undefined) return {at, failure};
+      this.#head();
+      await this.#until(span.moved());
+    }
+    return undefined;
+  }
+
+  #head(): void {
+    if (this.#started) return;
+    this.#started = true;
+    this.#res.flushHeaders();
+  }
+
+  async #writePiece(span: Span, at: number, most: number): Promise<number> {
+    const length = Math.min(span.limit() - at, most);
+    const {bytesRead, buffer} = await readAsync(span.fd, Buffer.allocUnsafeSlow(length), 0, length, at);
+    if (bytesRead === 0) throw new Error('The file is shorter than the index says');
+    if (this.#isGone) throw new ClientGone('The client left');
+    const written = Promise.withResolvers<void>();
+    this.#socket.cork();
+    this.#head();
+    // Not through the response: sendfile(2) goes around it, too. The Content-Length frames the body.
+    this.#socket.write(buffer.subarray(0, bytesRead), (error) => {
+      if (error) written.reject(new ClientGone('The client left', {cause: error}));
+      else written.resolve();
+    });
+    this.#socket.uncork();
+    await this.#patiently(written.promise);
+    this.#sent(bytesRead);
+    return bytesRead;
+  }
+
+  async #patiently(promise: Promise<void>): Promise<void> {
+    this.#waitingSince = performance.now();
+    try {
+      await this.#until(promise);
+    } finally {
+      this.#waitingSince = undefined;
+    }
+  }
+
+  /** Waits for something, or for the client's leaving. Not by a race with one long-lived promise: that would keep every round. */
+  async #until(promise: Promise<void>): Promise<void> {
+    if (this.#isGone) throw new ClientGone('The client left');
+    await new Promise<void>((resolve, reject) => {
+      this.#interrupt = () => {
+        reject(new ClientGone('The client left'));
+      };
+      promise.then(resolve, reject);
+    });
+  }
+}
+
+/** The response's socket; a pipelined request gets it when the answers before it have left. */
+async function socketOf(res: ServerResponse): Promise<Socket> {
+  if (res.socket !== null) return res.socket;
+  if (res.destroyed || res.closed) throw new ClientGone('The client left');
+  const {promise, resolve, reject} = Promise.withResolvers<Socket>();
+  const closed = (): void => {
+    reject(new ClientGone('The client left'));
+  };
+  res.once('socket', resolve);
+  res.once('close', closed);
+  try {
+    return await promise;
+  } finally {
+    res.off('socket', resolve);
+    res.off('close', closed);
+  }
+}
+
+/** The number of a plain TCP or unix socket; `undefined` for TLS. Node has no public name for it. */
+function descriptorOf(socket: Socket): number | undefined {
+  if (socket instanceof TLSSocket || socket.destroyed) return undefined;
+  const handle = (socket as Socket & {readonly _handle?: {readonly fd?: number} | null})._handle;
+  const fd = handle?.fd;
+  return fd !== undefined && fd >= 0 ? fd : undefined;
+}

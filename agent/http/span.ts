@@ -1,0 +1,50 @@
+import type {Followed} from '../pull/flight.ts';
+
+/** A part of a file that may still be growing, as a sender sees it. Positions are the file's. */
+export interface Span {
+  readonly fd: number;
+  readonly start: number;
+  /** Exclusive. */
+  readonly end: number;
+  /** Up to where bytes may leave now; `end` only when the response may be completed. */
+  limit(): number;
+  /** Resolves when `limit` or `failure` may have changed. */
+  moved(): Promise<void>;
+  failure(): Error | undefined;
+}
+
+/** A part of a whole blob. */
+export function wholeSpan(fd: number, start: number, end: number): Span {
+  return {fd, start, end, limit: () => end, moved: () => Promise.resolve(), failure: () => undefined};
+}
+
+/**
+ * A part of a blob that arrives. Also of a part the last byte is withheld until the whole is verified: nothing
+ * unverified ever makes a complete response (design §1.3).
+ */
+export function followedSpan(file: Followed, start: number, end: number): Span {
+  return {
+    fd: file.fd,
+    start,
+    end,
+    limit: () => (file.whole ? end : Math.min(file.readableBytes, end - 1)),
+    moved: () => file.moved(),
+    failure: () => file.failure,
+  };
+}
+
+/** A part of a blob on disk that is being hashed again while it leaves; the last byte waits for the verdict. */
+export function verifiedSpan(fd: number, start: number, end: number, verdict: Promise<boolean>): Span {
+  let right = false;
+  let failure: Error | undefined;
+  const settled = verdict.then(
+    (ok) => {
+      right = ok;
+      if (!ok) failure = new Error('The blob on disk has another digest than it had');
+    },
+    (error: unknown) => {
+      failure = error as Error;
+    },
+  );
+  return {fd, start, end, limit: () => (right ? end : end - 1), moved: () => settled, failure: () => failure};
+}

@@ -1,0 +1,196 @@
+import {randomBytes} from 'node:crypto';
+import {once} from 'node:events';
+import {readFile} from 'node:fs/promises';
+import {parseRegistry} from '../oci/reference.ts';
+import {Upstreams} from '../oci/upstream-client.ts';
+import {listen, type Listening} from '../proc/listen.ts';
+import {newLog, type ProcessLog} from '../proc/log.ts';
+import {runtimeDoor, type RuntimeDoor} from './access/caller.ts';
+import {needRestart} from './config/reload.ts';
+import type {AgentConfig, ListenerConfig} from './config/shape.ts';
+import {newEvents, type Events} from './events.ts';
+import {newAdmin} from './http/admin.ts';
+import {loadNative} from './http/native.ts';
+import {newRegistry} from './http/registry.ts';
+import {Repeats} from './http/repeats.ts';
+import {Sender} from './http/send.ts';
+import {newServer} from './http/server.ts';
+import {Metrics} from './metrics.ts';
+import {policyFor} from './pull/policy.ts';
+import {Puller} from './pull/puller.ts';
+import type {Store} from './store/contract.ts';
+import {openStore} from './store/disk-store.ts';
+import {VERSION} from './version.ts';
+
+/** The parts of a running agent. */
+interface Agent {
+  config: AgentConfig;
+  readonly log: ProcessLog;
+  readonly metrics: Metrics;
+  readonly events: Events;
+  readonly store: Store;
+  readonly upstreams: Upstreams;
+  readonly puller: Puller;
+  readonly sender: Sender;
+  readonly doors: Map<ListenerConfig, RuntimeDoor>;
+  stopping: boolean;
+}
+
+/**
+ * Runs an agent until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+ * @param load reads the configuration again. @throws {ConfigError}
+ * @returns the exit code.
+ */
+export async function runAgent(config: AgentConfig, load: () => Promise<AgentConfig>): Promise<number> {
+  const stop = stopSignal();
+  const agent = await newAgent(config);
+  const {log, metrics} = agent;
+  const listening: Listening[] = [];
+  try {
+    listening.push(await listen(newServer(newAdmin(adminParts(agent))), config.adminListen));
+    const registries = await listenAll(agent);
+    listening.push(...registries);
+    process.on('SIGHUP', () => void reload(agent, load));
+    metrics.configReloaded.set(Date.now() / 1000);
+    metrics.configReloadOk.set(1);
+    greet(agent, registries, listening[0]?.address ?? '');
+    await stop;
+    log.info('stopping: transfers under way may finish', {drainSeconds: agent.config.drainMs / 1000});
+  } finally {
+    await shutDown(agent, listening);
+  }
+  return 0;
+}
+
+async function newAgent(config: AgentConfig): Promise<Agent> {
+  const log = newLog(config.log);
+  const metrics = new Metrics(VERSION);
+  const events = newEvents(metrics, log);
+  const store = await openStore(config.dataDir, {limits: config.limits, events: events.store});
+  const hop = randomBytes(12).toString('hex');
+  const upstreams = new Upstreams({
+    upstreams: config.upstreams,
+    allowPrivate: config.allowPrivateUpstreams,
+    ownAddresses: [...config.listeners, config.adminListen],
+    hop,
+    userAgent: `noost/${VERSION}`,
+    events: events.upstream,
+    env: process.env,
+  });
+  // One object, so that a reload is seen by everything that holds it.
+  const agent: Partial<Agent> & Pick<Agent, 'config'> = {config};
+  const puller = new Puller(
+    {
+      store,
+      upstream: (name) => upstreams.for(name),
+      policy: (name) => policyFor(agent.config.upstreams, name),
+      now: Date.now,
+      events: events.pull,
+    },
+    events.flight,
+  );
+  const threads = Number(process.env['UV_THREADPOOL_SIZE'] ?? 4);
+  const sender = new Sender({native: loadNative(), threads});
+  return Object.assign(agent, {log, metrics, events, store, upstreams, puller, sender, doors: new Map(), stopping: false, hop});
+}
+
+async function listenAll(agent: Agent & {hop?: string}): Promise<Listening[]> {
+  const parts = {
+    ...agent,
+    hop: agent.hop ?? '',
+    repeats: new Repeats(),
+    defaultRegistry: () => (agent.config.defaultUpstream === undefined ? undefined : parseRegistry(agent.config.defaultUpstream)),
+  };
+  const listening: Listening[] = [];
+  for (const listener of agent.config.listeners) {
+    agent.doors.set(listener, await readDoor(listener));
+    const handle = newRegistry(parts, () => agent.doors.get(listener) ?? runtimeDoor(undefined, false));
+    listening.push(await listen(newServer(handle), listener));
+  }
+  return listening;
+}
+
+async function readDoor({secretFile, anyLocalProcess}: ListenerConfig): Promise<RuntimeDoor> {
+  const secret = secretFile === undefined ? undefined : (await readFile(secretFile, 'utf8')).trim();
+  return runtimeDoor(secret, anyLocalProcess);
+}
+
+/** A bad file keeps the old configuration. */
+async function reload(agent: Agent, load: () => Promise<AgentConfig>): Promise<void> {
+  const {log, metrics} = agent;
+  try {
+    const next = await load();
+    const fixed = needRestart(agent.config, next);
+    if (fixed.length > 0) log.warn('some settings change only with a restart', {settings: fixed.join(', ')});
+    const listeners = [...agent.doors.keys()];
+    for (const [i, listener] of listeners.entries()) {
+      const changed = next.listeners[i];
+      if (changed !== undefined && !fixed.includes('listeners')) agent.doors.set(listener, await readDoor(changed));
+    }
+    agent.config = next;
+    agent.upstreams.reload(next.upstreams);
+    agent.store.setLimits(next.limits);
+    agent.puller.reloaded();
+    log.setLevel(next.log.level);
+    metrics.configReloaded.set(Date.now() / 1000);
+    metrics.configReloadOk.set(1);
+    log.info('configuration reloaded');
+  } catch (error) {
+    metrics.configReloadOk.set(0);
+    log.error('the configuration was not reloaded: the old one stays', {error: (error as Error).message});
+  }
+}
+
+function adminParts(agent: Agent): Parameters<typeof newAdmin>[0] {
+  const {metrics, store, puller, log, events} = agent;
+  return {
+    registry: metrics.registry,
+    notReady: () => {
+      if (agent.stopping) return 'stopping';
+      return events.degraded() === undefined ? undefined : 'the data folder cannot be used: images pass through without being kept';
+    },
+    refresh: async () => {
+      const usage = await store.usage();
+      metrics.cacheBytes.set(usage.sizeBytes);
+      metrics.cacheMaxBytes.set(usage.maxBytes);
+      metrics.cacheObjects.set({kind: 'blob'}, usage.blobs);
+      metrics.cacheObjects.set({kind: 'manifest'}, usage.manifests);
+      metrics.cacheObjects.set({kind: 'tag'}, usage.tags);
+      metrics.diskFree.set(usage.diskFreeBytes);
+      metrics.fillsInflight.set(puller.blobs.inFlight);
+      const dropped = log.droppedLines;
+      metrics.logDropped.reset();
+      metrics.logDropped.inc(dropped);
+    },
+  };
+}
+
+/** How to pull through it, in three lines. */
+function greet({log, config}: Agent, registries: readonly Listening[], admin: string): void {
+  const address = registries[0]?.address ?? '';
+  log.info(`ready on ${address}, metrics on ${admin}, cache in ${config.dataDir}`);
+  log.info(`pull through it: skopeo copy --src-tls-verify=false docker://${address}/docker.io/library/alpine:latest dir:alpine`);
+  log.info(`containerd, in certs.d/_default/hosts.toml: [host."http://${address}"] capabilities = ["pull", "resolve"]`);
+}
+
+async function shutDown(agent: Agent, listening: readonly Listening[]): Promise<void> {
+  agent.stopping = true; // readiness fails from now on
+  const [admin, ...registries] = listening;
+  await Promise.all(registries.map((one) => one.drain(agent.config.drainMs)));
+  await agent.puller.close();
+  await agent.upstreams.close();
+  await agent.store.close();
+  agent.sender.close();
+  await admin?.drain(1_000);
+  agent.log.info('stopped');
+  await agent.log.close();
+}
+
+function stopSignal(): Promise<unknown> {
+  const stop = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const)
+    process.once(name, () => {
+      stop.abort();
+    });
+  return once(stop.signal, 'abort');
+}

@@ -1,0 +1,61 @@
+import type {Digest} from '../../oci/digest.ts';
+import type {RepositoryName} from '../../oci/source.ts';
+import type {OpenBlob} from '../store/contract.ts';
+import {Blobs} from './blobs.ts';
+import type {PullContext} from './context.ts';
+import {Denied} from './denied.ts';
+import type {FlightEvents} from './flight.ts';
+import {Manifests} from './manifests.ts';
+import {Pages} from './pages.ts';
+import {Tags} from './tags.ts';
+
+/** Everything a node can be asked for, behind the caller's authority (design §4). */
+export class Puller {
+  readonly blobs: Blobs;
+  readonly manifests: Manifests;
+  readonly tags: Tags;
+  readonly pages: Pages;
+  readonly #context: PullContext;
+  readonly #denied: Denied;
+  #labels = new WeakMap<RepositoryName, string>();
+
+  constructor(context: PullContext, flightEvents: FlightEvents) {
+    this.#context = context;
+    this.#denied = new Denied(context.now);
+    this.blobs = new Blobs(context, this.#denied, flightEvents);
+    this.manifests = new Manifests(context, this.#denied);
+    this.tags = new Tags(context, this.#denied, this.manifests);
+    this.pages = new Pages(context, this.#denied);
+  }
+
+  /** The upstream as metrics name it. Kept by the parsed name, which the listener keeps for requests that repeat. */
+  label(name: RepositoryName): string {
+    const known = this.#labels.get(name);
+    if (known !== undefined) return known;
+    const {label} = this.#context.upstream(name);
+    this.#labels.set(name, label);
+    return label;
+  }
+
+  /** Counts a use, for eviction. */
+  touch(digest: Digest): void {
+    this.#context.store.touch(digest);
+  }
+
+  /** Hashes a stored blob again; counts it if it is wrong. */
+  async verify(blob: OpenBlob, name: RepositoryName): Promise<boolean> {
+    const right = await this.#context.store.verify(blob);
+    if (!right) this.#context.events.integrity(this.label(name));
+    return right;
+  }
+
+  /** After a reload: what upstreams refused may be granted now. */
+  reloaded(): void {
+    this.#labels = new WeakMap();
+    this.#denied.forget();
+  }
+
+  close(): Promise<void> {
+    return this.blobs.close();
+  }
+}

@@ -1,0 +1,113 @@
+import {chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, statfsSync, writeSync} from 'node:fs';
+import {join} from 'node:path';
+import {type Digest, splitDigest} from '../../oci/digest.ts';
+
+/** The version this program writes and reads. A later one says here how a folder of an earlier one is brought up. */
+const LAYOUT_VERSION = 1;
+
+/** `f_type` of file systems on which SQLite's locks and fsync do not mean what they say. @see statfs(2) */
+const NETWORK_FILE_SYSTEMS: ReadonlyMap<number, string> = new Map([
+  [0x6969, 'NFS'],
+  [0x517b, 'SMB'],
+  [0xff534d42, 'CIFS'],
+  [0xfe534d42, 'SMB2'],
+  [0x01021997, '9p'],
+  [0x65735546, 'FUSE'],
+  [0x00c36400, 'Ceph'],
+  [0x5346414f, 'AFS'],
+  [0x73757245, 'Coda'],
+  [0x0bd00bd0, 'Lustre'],
+  [0x47504653, 'GPFS'],
+]);
+
+/** The data folder cannot be used as it is, and waiting will not help: a person has to choose. At start only. */
+export class DataFolderError extends Error {
+  override readonly name = 'DataFolderError';
+}
+
+/** Where things are in the data folder. File names come from digests alone (D-031). */
+export class Folder {
+  readonly root: string;
+  readonly blobs: string;
+  readonly ingest: string;
+  readonly quarantine: string;
+  readonly index: string;
+  readonly lock: string;
+  constructor(root: string) {
+    this.root = root;
+    this.blobs = join(root, 'blobs');
+    this.ingest = join(root, 'ingest');
+    this.quarantine = join(root, 'quarantine');
+    this.index = join(root, 'index.db');
+    this.lock = join(root, 'lock');
+  }
+  /** `blobs/<algorithm>/<aa>`: the folder of a blob's file. */
+  shard(digest: Digest): string {
+    const {algorithm, hex} = splitDigest(digest);
+    return join(this.blobs, algorithm, hex.slice(0, 2));
+  }
+  blob(digest: Digest): string {
+    return join(this.shard(digest), splitDigest(digest).hex);
+  }
+  part(digest: Digest): string {
+    return join(this.ingest, `${digest.replace(':', '-')}.part`);
+  }
+  quarantined(digest: Digest): string {
+    return join(this.quarantine, digest.replace(':', '-'));
+  }
+}
+
+/**
+ * Makes the folder what this version expects, or refuses it.
+ * @throws {DataFolderError} for a network file system or another version's folder.
+ * @throws {Error} of `node:fs` where the disk does not let us: that may heal.
+ */
+export function prepareFolder(root: string): Folder {
+  mkdirSync(root, {recursive: true, mode: 0o700});
+  refuseNetworkFileSystem(root);
+  const folder = new Folder(root);
+  const version = readVersion(join(root, 'layout.json'));
+  if (version !== undefined && version !== LAYOUT_VERSION)
+    throw new DataFolderError(
+      `${root} has layout version ${String(version)}, this program knows ${LAYOUT_VERSION}: run the version that ` +
+        'made it, or point --data at an empty folder (a cache fills itself again)',
+    );
+  chmodSync(root, 0o700); // D-031: also where somebody made the folder beforehand
+  for (const path of [folder.blobs, folder.ingest, folder.quarantine]) mkdirSync(path, {recursive: true, mode: 0o700});
+  if (version === undefined) writeVersion(root);
+  return folder;
+}
+
+function refuseNetworkFileSystem(root: string): void {
+  const name = NETWORK_FILE_SYSTEMS.get(statfsSync(root).type >>> 0);
+  if (name === undefined) return;
+  throw new DataFolderError(`${root} is on ${name}: the store needs a local file system (locks and fsync that hold)`);
+}
+
+/** `undefined` for a folder that has none: new. */
+function readVersion(path: string): unknown {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    return (JSON.parse(text) as {version?: unknown} | null)?.version ?? 'unknown'; // compared, never used otherwise
+  } catch {
+    return 'unreadable';
+  }
+}
+
+function writeVersion(root: string): void {
+  const temporary = join(root, 'layout.json.new');
+  const fd = openSync(temporary, 'w', 0o600);
+  try {
+    writeSync(fd, `${JSON.stringify({version: LAYOUT_VERSION})}\n`);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(temporary, join(root, 'layout.json'));
+}

@@ -1,0 +1,181 @@
+import {availableParallelism} from 'node:os';
+import {Worker} from 'node:worker_threads';
+import type {Algorithm} from '../../oci/digest.ts';
+import type {SharedFd} from './shared-fd.ts';
+
+/** To a worker: hash `fd` up to byte `upTo`; with `end`, then answer the result; with `drop`, forget the job. */
+export interface HashAsk {
+  readonly job: number;
+  readonly fd: number;
+  readonly algorithm: Algorithm;
+  readonly upTo: number;
+  readonly end: boolean;
+  readonly drop: boolean;
+}
+/** From a worker: how far it is, the result, that the job is forgotten, or why it ended. */
+export type HashAnswer =
+  | {readonly job: number; readonly at: number}
+  | {readonly job: number; readonly hex: string}
+  | {readonly job: number; readonly dropped: true}
+  | {readonly job: number; readonly error: Error};
+
+const MAX_THREADS = 4;
+const IDLE_MS = 60_000;
+/** A hash thread holds one buffer and nothing else: it needs no heap to speak of. */
+const RESOURCE_LIMITS = {maxOldGenerationSizeMb: 24, maxYoungGenerationSizeMb: 4};
+
+interface Thread {
+  readonly worker: Worker;
+  /** Job number → job. */
+  readonly jobs: Map<number, HashJob>;
+  idleTimer: NodeJS.Timeout | undefined;
+}
+
+/**
+ * Threads that hash files by reading them: the bytes are in the page cache anyway, and nothing is copied between
+ * threads. Started when first needed, ended after a minute without work.
+ */
+export class HashPool {
+  readonly #threads = new Set<Thread>();
+  readonly #maxThreads: number;
+  #lastJob = 0;
+  #closed = false;
+  constructor(maxThreads = Math.min(MAX_THREADS, availableParallelism())) {
+    this.#maxThreads = Math.max(1, maxThreads);
+  }
+
+  /** A hash of the file from its first byte on. It holds the descriptor until it has ended. */
+  start(file: SharedFd, algorithm: Algorithm): HashJob {
+    if (this.#closed) throw new Error('Hash pool is closed');
+    const thread = this.#leastBusy();
+    const id = ++this.#lastJob;
+    const release = file.retain();
+    const job = new HashJob({
+      send: (upTo, end, drop) =>
+        thread.worker.postMessage({job: id, fd: file.fd, algorithm, upTo, end, drop} satisfies HashAsk),
+      ended: () => {
+        release();
+        thread.jobs.delete(id);
+        this.#rest(thread);
+      },
+    });
+    thread.jobs.set(id, job);
+    return job;
+  }
+
+  /** Hash of a whole file in hexadecimal. */
+  async hashFile(file: SharedFd, algorithm: Algorithm, sizeBytes: number): Promise<string> {
+    return await this.start(file, algorithm).finish(sizeBytes);
+  }
+
+  /** Ends the threads; jobs under way fail. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#threads].map(async (thread) => await this.#end(thread)));
+  }
+
+  #leastBusy(): Thread {
+    let least: Thread | undefined;
+    for (const thread of this.#threads) if (!least || thread.jobs.size < least.jobs.size) least = thread;
+    if (least === undefined || (least.jobs.size > 0 && this.#threads.size < this.#maxThreads)) least = this.#spawn();
+    clearTimeout(least.idleTimer);
+    least.worker.ref();
+    return least;
+  }
+
+  #spawn(): Thread {
+    // `.js` in a published package, `.ts` in a checkout: beside this file, whatever it is.
+    const file = new URL(import.meta.url.replace(/hash-pool(\.[jt]s)$/, 'hash-worker$1'));
+    const worker = new Worker(file, {resourceLimits: RESOURCE_LIMITS, execArgv: []});
+    const thread: Thread = {worker, jobs: new Map(), idleTimer: undefined};
+    worker.on('message', (answer: HashAnswer) => thread.jobs.get(answer.job)?.answered(answer));
+    worker.on('error', (error: Error) => this.#lost(thread, error));
+    worker.on('exit', () => this.#lost(thread, new Error('Hash thread ended')));
+    this.#threads.add(thread);
+    return thread;
+  }
+
+  /** The thread reads no more, so its jobs' descriptors are free. */
+  #lost(thread: Thread, error: Error): void {
+    this.#threads.delete(thread);
+    clearTimeout(thread.idleTimer);
+    for (const [job, {answered}] of thread.jobs) answered({job, error});
+  }
+
+  #rest(thread: Thread): void {
+    if (thread.jobs.size > 0 || !this.#threads.has(thread)) return;
+    thread.worker.unref();
+    clearTimeout(thread.idleTimer);
+    thread.idleTimer = setTimeout(() => void this.#end(thread), IDLE_MS).unref();
+  }
+
+  async #end(thread: Thread): Promise<void> {
+    this.#threads.delete(thread);
+    clearTimeout(thread.idleTimer);
+    await thread.worker.terminate();
+    this.#lost(thread, new Error('Hash pool is closed'));
+  }
+}
+
+interface JobEnds {
+  send(upTo: number, end: boolean, drop: boolean): void;
+  ended(): void;
+}
+
+/** One file's hash, following its writer. At most one message is on its way: what comes meanwhile is one step later. */
+export class HashJob {
+  readonly #ends: JobEnds;
+  readonly #result = Promise.withResolvers<string>();
+  #upTo = 0;
+  #sent = 0;
+  #waiting = false;
+  #finishing = false;
+  #dropped = false;
+  #done = false;
+  constructor(ends: JobEnds) {
+    this.#ends = ends;
+    this.#result.promise.catch(() => {}); // told to whom calls finish(), which may be nobody
+  }
+
+  /** The file can be read up to byte `upTo`. */
+  follow(upTo: number): void {
+    this.#upTo = upTo;
+    if (!this.#waiting) this.#send();
+  }
+
+  /** @returns hash of the first `sizeBytes` in hexadecimal. @throws {Error} if they cannot be read, or after `drop`. */
+  finish(sizeBytes: number): Promise<string> {
+    this.#finishing = true;
+    this.#upTo = sizeBytes;
+    if (!this.#waiting) this.#send();
+    return this.#result.promise;
+  }
+
+  /** Gives up. The descriptor is let go when the thread has answered that it reads no more. */
+  drop(): void {
+    if (this.#dropped || this.#done) return;
+    this.#dropped = true;
+    this.#ends.send(0, false, true);
+  }
+
+  /** For the pool: the thread's word. A bound function, since it is passed about. */
+  readonly answered = (answer: HashAnswer): void => {
+    if (this.#done) return;
+    if ('at' in answer) {
+      this.#waiting = false;
+      if (this.#upTo > this.#sent || this.#finishing) this.#send();
+      return;
+    }
+    this.#done = true;
+    this.#ends.ended();
+    if ('hex' in answer) this.#result.resolve(answer.hex);
+    else this.#result.reject('error' in answer ? answer.error : new Error('Hash was dropped'));
+  };
+
+  #send(): void {
+    if (this.#done || this.#dropped) return;
+    this.#waiting = true;
+    this.#sent = this.#upTo;
+    this.#ends.send(this.#upTo, this.#finishing, false);
+  }
+}
