@@ -1,0 +1,190 @@
+import {LRUCache} from 'lru-cache';
+import {Pool, ProxyAgent, type Dispatcher} from 'undici';
+import {Breaker} from './breaker.ts';
+import {UpstreamError} from './error.ts';
+import {portOf, type Guard, type Reach} from './guard.ts';
+import {toUpstreamError} from './http-failure.ts';
+import type {HttpReply} from './http-reply.ts';
+import {sendHttp1} from './http1.ts';
+import {proxyFor, type ProxyEnv} from './proxy.ts';
+import {TlsFiles, type TlsOptions} from './tls-files.ts';
+import type {Timeouts, TlsSettings, UpstreamEvents} from './upstream-settings.ts';
+
+/** One HTTP question to a registry, its token server or its storage. */
+export interface Exchange {
+  readonly url: URL;
+  readonly method: 'GET' | 'HEAD' | 'POST';
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+  readonly reach: Reach;
+  /** The upstream itself or its token server: may see the client certificate. */
+  readonly own: boolean;
+  /** Tokens, tags, manifests: connections of their own, so that layers do not hold them up. */
+  readonly small: boolean;
+  /** Ends the wait for headers; the body is its reader's. */
+  readonly signal: AbortSignal;
+}
+
+export interface TransportOptions {
+  /** Registry as clients name it, for errors. */
+  readonly registry: string;
+  /** For events: bounded. */
+  readonly label: string;
+  readonly tls: TlsSettings | undefined;
+  readonly maxConnections: number;
+  readonly guard: Guard;
+  readonly env: ProxyEnv;
+  readonly timeouts: Timeouts;
+  readonly events: UpstreamEvents;
+  readonly now: () => number;
+  readonly random: () => number;
+}
+
+/** Signed URLs need longer headers than Node allows by itself (C-050). */
+const MAX_HEADER_BYTES = 64 * 1024;
+const MAX_POOLS = 16;
+const MAX_WAITING = 512;
+const IDLE_MS = 30_000;
+
+/** Connections of one upstream: shared with no other (D-040), checked by the guard whenever one is opened. */
+export class Transport {
+  readonly #options: TransportOptions;
+  readonly #tls: TlsFiles;
+  readonly #pools = new LRUCache<string, Dispatcher>({
+    max: MAX_POOLS,
+    dispose: (pool) => void pool.close().catch(() => {}),
+  });
+  readonly #breakers = new LRUCache<string, Breaker>({max: MAX_POOLS});
+  #waiting = 0;
+
+  constructor(options: TransportOptions) {
+    this.#options = options;
+    this.#tls = new TlsFiles(options.tls, options.now);
+  }
+
+  /** @throws {UpstreamError} `refused`, `down`, `timeout`, `protocol`; or the signal's reason where its owner left. */
+  async send(exchange: Exchange): Promise<HttpReply> {
+    const {registry, guard, label, events, now} = this.#options;
+    const host = exchange.url.host;
+    const breaker = this.#breakerOf(exchange.url.origin);
+    const begun = now();
+    try {
+      guard.checkUrl(exchange.url, exchange.reach);
+    } catch (error) {
+      throw toUpstreamError(error, registry, host);
+    }
+    const waitMs = breaker.enter();
+    if (waitMs > 0)
+      throw new UpstreamError(
+        'down',
+        registry,
+        `${host} does not answer; asked again in ${Math.ceil(waitMs / 1000)} s`,
+        {retryAfterMs: waitMs},
+      );
+    try {
+      const reply = await this.#exchange(exchange);
+      breaker.succeeded();
+      events.request?.(label, reply.status, now() - begun);
+      return reply;
+    } catch (error) {
+      throw this.#failed(error, exchange, breaker, begun);
+    }
+  }
+
+  /** Lets requests under way finish. */
+  async close(): Promise<void> {
+    this.#pools.clear();
+  }
+
+  /** Breaks everything off. */
+  async destroy(): Promise<void> {
+    await Promise.all([...this.#pools.values()].map((pool) => pool.destroy()));
+  }
+
+  #failed(error: unknown, {signal, url}: Exchange, breaker: Breaker, begun: number): unknown {
+    const {registry, label, events, now} = this.#options;
+    if (signal.aborted && !isTimeout(signal.reason)) {
+      breaker.left(); // whoever asked has left: nobody's failure
+      return signal.reason;
+    }
+    const failure = toUpstreamError(error, registry, url.host);
+    if (failure.failure === 'down' || failure.failure === 'timeout') breaker.failed();
+    else breaker.left();
+    events.request?.(label, failure.failure, now() - begun);
+    return failure;
+  }
+
+  async #exchange(exchange: Exchange): Promise<HttpReply> {
+    const {url, method, headers, body, signal} = exchange;
+    const {registry, timeouts} = this.#options;
+    if (this.#waiting >= MAX_WAITING)
+      throw new UpstreamError('down', registry, `Too many requests wait for ${url.host}`);
+    const pool = await this.#poolFor(exchange);
+    const started = this.#wait();
+    const request = {origin: url.origin, path: url.pathname + url.search, method, headers, body, signal, started};
+    const failure = (error: unknown): Error => toUpstreamError(error, registry, url.host);
+    return sendHttp1(pool, {...request, headersMs: timeouts.headersMs, stallMs: timeouts.stallMs, failure}).finally(
+      started,
+    );
+  }
+
+  /** Counts a request that waits; what is returned ends that, once. */
+  #wait(): () => void {
+    let waits = true;
+    this.#waiting++;
+    return () => {
+      if (waits) this.#waiting--;
+      waits = false;
+    };
+  }
+
+  async #poolFor({url, reach, own, small}: Exchange): Promise<Dispatcher> {
+    const tls = await this.#tls.get();
+    const reached = reach.anywhere ? 'anywhere' : `${reach.where} ${reach.classes.join()}`;
+    const key = [url.origin, reached, own, small, tls.stamp].join(' ');
+    const held = this.#pools.get(key);
+    if (held) return held;
+    const pool = this.#newPool(url, reach, small, own ? tls.own : tls.other);
+    this.#pools.set(key, pool);
+    return pool;
+  }
+
+  #newPool(url: URL, reach: Reach, small: boolean, tls: TlsOptions): Dispatcher {
+    const {guard, timeouts, maxConnections, env} = this.#options;
+    const few = Math.max(1, maxConnections >> 2);
+    const limits = {
+      connections: small ? few : Math.max(1, maxConnections - few),
+      allowH2: false,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      keepAliveTimeout: IDLE_MS,
+      keepAliveMaxTimeout: IDLE_MS,
+    };
+    const proxy = proxyFor(url, env);
+    // Behind a proxy it is the proxy that resolves names: they were checked, their addresses cannot be (D-013).
+    if (proxy !== undefined)
+      return new ProxyAgent({
+        ...limits,
+        uri: proxy,
+        requestTls: {...tls, allowH2: false},
+        connectTimeout: timeouts.connectMs,
+      });
+    return new Pool(url.origin, {
+      ...limits,
+      connect: {...tls, timeout: timeouts.connectMs, lookup: guard.lookup(portOf(url), reach)},
+    });
+  }
+
+  #breakerOf(origin: string): Breaker {
+    const {now, random, events, label} = this.#options;
+    const held = this.#breakers.get(origin);
+    if (held) return held;
+    const breaker = new Breaker({now, random, changed: (open) => events.breaker?.(label, open)});
+    this.#breakers.set(origin, breaker);
+    return breaker;
+  }
+}
+
+/** Whether a signal ended by a deadline of ours rather than because its owner left. */
+export function isTimeout(reason: unknown): boolean {
+  return reason instanceof Error && reason.name === 'TimeoutError';
+}
