@@ -16,7 +16,6 @@ export function parseRange(header: string | undefined, sizeBytes: number): Range
   if (header === undefined) return FULL;
   const [, first, last] = /^bytes=\s*(\d*)\s*-\s*(\d*)\s*$/i.exec(header) ?? [];
   if (first === undefined || last === undefined || (first === '' && last === '')) return FULL;
-  if (first.length > 15 || last.length > 15) return first.length > 15 ? UNSATISFIABLE : part(Number(first), sizeBytes, sizeBytes);
   if (first === '') return Number(last) === 0 || sizeBytes === 0 ? UNSATISFIABLE : part(Math.max(0, sizeBytes - Number(last)), sizeBytes, sizeBytes);
   const end = last === '' ? sizeBytes : Number(last) + 1;
   return part(Number(first), end, sizeBytes);
