@@ -13,11 +13,32 @@ import {Machine} from '../peers/machine.ts';
 import {busyboxImage} from '../peers/sample-images.ts';
 import {Skopeo} from '../peers/skopeo.ts';
 
-/** Three registries as the world has them, on addresses of the machine's own loopback. */
+/** Three registries as the world has them, on addresses of the machine's own loopback, each with its own kind of image. */
 const REGISTRIES = [
-  {name: 'docker.io', host: 'registry-1.docker.io', address: '127.0.0.11', port: 443, repository: 'library/hello'},
-  {name: 'ghcr.io', host: 'ghcr.io', address: '127.0.0.12', port: 443, repository: 'team/app/hello'},
-  {name: 'registry.test:5000', host: 'registry.test', address: '127.0.0.13', port: 5000, repository: 'hello'},
+  {
+    name: 'docker.io',
+    host: 'registry-1.docker.io',
+    address: '127.0.0.11',
+    port: 443,
+    repository: 'library/hello',
+    types: {mediaTypes: 'oci', compression: 'gzip'},
+  },
+  {
+    name: 'ghcr.io',
+    host: 'ghcr.io',
+    address: '127.0.0.12',
+    port: 443,
+    repository: 'team/app/hello',
+    types: {mediaTypes: 'oci', compression: 'zstd'},
+  },
+  {
+    name: 'registry.test:5000',
+    host: 'registry.test',
+    address: '127.0.0.13',
+    port: 5000,
+    repository: 'hello',
+    types: {mediaTypes: 'docker', compression: 'gzip'},
+  },
 ] as const;
 const HUB_ALIAS = {'docker.io': '127.0.0.11'};
 const REFERENCES = REGISTRIES.map(({name, repository}) => `${name}/${repository}:v1`);
@@ -35,18 +56,18 @@ async function fillStorage(folder: string, storage: string): Promise<Map<string,
   await using registry = await DockerRegistry.start({folder: join(folder, 'filling'), storage});
   const skopeo = new Skopeo(join(folder, 'skopeo'));
   const images = new Map<string, Image>();
-  for (const [at, {repository}] of REGISTRIES.entries()) {
+  for (const [at, {repository, types}] of REGISTRIES.entries()) {
     const reference = REFERENCES[at] ?? '';
-    const image = await makeImage(join(folder, `image-${at}`), await busyboxImage(`hello from ${reference}`));
+    const image = await makeImage(join(folder, `image-${at}`), await busyboxImage(`hello from ${reference}`, types));
     await skopeo.push(image, `${registry.address}/${repository}:v1`);
     images.set(reference, image);
   }
   return images;
 }
 
-/** The requests for an image's blobs, sorted: each once if nothing is fetched twice. */
+/** The requests for the blobs of this machine's platform, sorted: each once, and no others. */
 function blobGets(repository: string, image: Image): string[] {
-  return image.blobs.map(({digest}) => `GET /v2/${repository}/blobs/${digest}`).toSorted();
+  return (image.platforms[0]?.blobs ?? []).map(({digest}) => `GET /v2/${repository}/blobs/${digest}`).toSorted();
 }
 
 test('containerd with nothing but _default/hosts.toml pulls and runs any name through the agent', async (t) => {

@@ -36,13 +36,22 @@ export interface Descriptor {
   readonly platform?: {readonly os: string; readonly architecture: string};
 }
 
+/** One platform's image: its manifest, and its configuration and layers. */
+export interface PlatformImage {
+  readonly manifest: Descriptor;
+  readonly blobs: readonly Descriptor[];
+}
+
 /** An image on disk, in the form of skopeo's `dir:` transport, which keeps every byte and every media type. */
 export interface Image {
   readonly folder: string;
+  /** The index or, where there is one platform only, its manifest. */
   readonly root: Descriptor;
-  /** Manifests below the index; the image's own if there is no index. */
+  /** In the order of the specification. */
+  readonly platforms: readonly PlatformImage[];
+  /** All manifests below an index; none without one. */
   readonly manifests: readonly Descriptor[];
-  /** Configurations and layers. */
+  /** All configurations and layers, each once. */
   readonly blobs: readonly Descriptor[];
 }
 
@@ -74,16 +83,17 @@ const COMPRESSOR = {
 export async function makeImage(folder: string, spec: ImageSpec): Promise<Image> {
   await mkdir(folder, {recursive: true});
   await writeFile(join(folder, 'version'), 'Directory Transport Version: 1.1\n');
-  const blobs: Descriptor[] = [];
-  const manifests: Descriptor[] = [];
-  for (const platform of spec.platforms) manifests.push(await makePlatform(folder, spec, platform, blobs));
-  const [only] = manifests;
-  const root = manifests.length === 1 && only ? only : await makeIndex(folder, spec, manifests);
+  const platforms: PlatformImage[] = [];
+  for (const platform of spec.platforms) platforms.push(await makePlatform(folder, spec, platform));
+  const [only, ...others] = platforms.map(({manifest}) => manifest);
+  const manifests = only && others.length > 0 ? [only, ...others] : [];
+  const root = only && others.length === 0 ? only : await makeIndex(folder, spec, manifests);
   await rename(join(folder, `${splitDigest(root.digest).hex}.manifest.json`), join(folder, 'manifest.json'));
-  return {folder, root, manifests, blobs};
+  const blobs = new Map(platforms.flatMap((platform) => platform.blobs).map((blob) => [blob.digest, blob]));
+  return {folder, root, platforms, manifests, blobs: [...blobs.values()]};
 }
 
-async function makePlatform(folder: string, spec: ImageSpec, platform: PlatformSpec, blobs: Descriptor[]) {
+async function makePlatform(folder: string, spec: ImageSpec, platform: PlatformSpec): Promise<PlatformImage> {
   const types = TYPES[spec.mediaTypes];
   const layers: Descriptor[] = [];
   const diffIds: Digest[] = [];
@@ -98,10 +108,10 @@ async function makePlatform(folder: string, spec: ImageSpec, platform: PlatformS
     config: {Cmd: spec.command ?? ['/bin/true'], Env: ['PATH=/bin']},
     rootfs: {type: 'layers', diff_ids: diffIds},
   });
-  blobs.push(config, ...layers);
   const body = {schemaVersion: 2, mediaType: types.manifest, config, layers};
   const manifest = await putJson(folder, types.manifest, '.manifest.json', body);
-  return {...manifest, platform: {os: 'linux', architecture: platform.architecture}};
+  const descriptor = {...manifest, platform: {os: 'linux', architecture: platform.architecture}};
+  return {manifest: descriptor, blobs: [config, ...layers]};
 }
 
 async function makeIndex(folder: string, spec: ImageSpec, manifests: readonly Descriptor[]): Promise<Descriptor> {

@@ -18,10 +18,15 @@ export function twoPlatforms(name: string, mediaTypes: 'oci' | 'docker', compres
   };
 }
 
-/** An image that runs anywhere: Debian's static busybox and nothing else. @param greeting what its command prints. */
-export async function busyboxImage(greeting: string, compression: Compression = 'gzip'): Promise<ImageSpec> {
+/**
+ * An image that runs here: Debian's static busybox and nothing else; with another platform beside it in an index.
+ * @param greeting what its command prints.
+ */
+export async function busyboxImage(
+  greeting: string,
+  {mediaTypes = 'oci', compression = 'gzip'}: {mediaTypes?: 'oci' | 'docker'; compression?: Compression} = {},
+): Promise<ImageSpec> {
   const body = await readFile('/bin/busybox');
-  const architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
   const layer: LayerSpec = {
     compression,
     entries: [
@@ -31,5 +36,10 @@ export async function busyboxImage(greeting: string, compression: Compression = 
       {path: 'greeting', kind: 'file', body: Buffer.from(`${greeting}\n`)},
     ],
   };
-  return {mediaTypes: 'oci', command: ['/bin/cat', '/greeting'], platforms: [{architecture, layers: [layer]}]};
+  const [here, elsewhere] = process.arch === 'arm64' ? (['arm64', 'amd64'] as const) : (['amd64', 'arm64'] as const);
+  const platforms = [
+    {architecture: here, layers: [layer]},
+    {architecture: elsewhere, layers: [seededLayer(greeting, 50_000, compression)]},
+  ];
+  return {mediaTypes, command: ['/bin/cat', '/greeting'], platforms};
 }
