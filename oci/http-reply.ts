@@ -51,15 +51,20 @@ export function bindBody({body}: HttpReply, signal: AbortSignal, registry: strin
 export async function readBody(reply: HttpReply, maxBytes: number, registry: string): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of reply.body as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > maxBytes)
-      throw new UpstreamError('protocol', registry, `${registry} answered with more than ${maxBytes} bytes`, {
-        status: reply.status,
-      });
-    chunks.push(chunk);
+  try {
+    for await (const chunk of reply.body as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > maxBytes) throw tooLong(reply, maxBytes, registry);
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    throw toUpstreamError(error, registry, registry);
   }
   return Buffer.concat(chunks, size);
+}
+
+function tooLong({status}: HttpReply, maxBytes: number, registry: string): UpstreamError {
+  return new UpstreamError('protocol', registry, `${registry} answered with more than ${maxBytes} bytes`, {status});
 }
 
 const ERROR_BYTES = 64 * 1024;

@@ -75,7 +75,7 @@ export class Tokens {
       this.#outcome('ok');
       return token;
     } catch (error) {
-      entry.until = this.#now() + FAILURE_MS;
+      entry.until = isAnswer(error) ? this.#now() + FAILURE_MS : -Infinity;
       this.#outcome(error instanceof UpstreamError && error.failure === 'unauthorized' ? 'denied' : 'failed');
       throw error;
     }
@@ -169,6 +169,11 @@ export class Tokens {
 
 export function basic({username, password, identityToken}: Credential): string {
   return `Basic ${Buffer.from(`${username}:${identityToken ?? password}`).toString('base64')}`;
+}
+
+/** What the token server said, which it would say again; not that it could not be reached. */
+function isAnswer(error: unknown): boolean {
+  return !(error instanceof UpstreamError) || !['down', 'timeout', 'serverError'].includes(error.failure);
 }
 
 function keyOf({realm, service, scopes, credential, allowPrivate}: TokenRequest): string {

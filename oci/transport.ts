@@ -6,6 +6,7 @@ import {portOf, type Guard, type Reach} from './guard.ts';
 import {toUpstreamError} from './http-failure.ts';
 import type {HttpReply} from './http-reply.ts';
 import {sendHttp1} from './http1.ts';
+import {Http2} from './http2.ts';
 import {proxyFor, type ProxyEnv} from './proxy.ts';
 import {TlsFiles, type TlsOptions} from './tls-files.ts';
 import type {Timeouts, TlsSettings, UpstreamEvents} from './upstream-settings.ts';
@@ -55,10 +56,12 @@ export class Transport {
     dispose: (pool) => void pool.close().catch(() => {}),
   });
   readonly #breakers = new LRUCache<string, Breaker>({max: MAX_POOLS});
+  readonly #http2: Http2;
   #waiting = 0;
 
   constructor(options: TransportOptions) {
     this.#options = options;
+    this.#http2 = new Http2(options.guard, {now: options.now, connectMs: options.timeouts.connectMs});
     this.#tls = new TlsFiles(options.tls, options.now);
   }
 
@@ -98,6 +101,7 @@ export class Transport {
 
   /** Breaks everything off. */
   async destroy(): Promise<void> {
+    this.#http2.destroy();
     await Promise.all([...this.#pools.values()].map((pool) => pool.destroy()));
   }
 
@@ -115,17 +119,23 @@ export class Transport {
   }
 
   async #exchange(exchange: Exchange): Promise<HttpReply> {
-    const {url, method, headers, body, signal} = exchange;
-    const {registry, timeouts} = this.#options;
+    const {url, method, headers, body, signal, reach, own, small} = exchange;
+    const {registry, timeouts, env} = this.#options;
     if (this.#waiting >= MAX_WAITING)
       throw new UpstreamError('down', registry, `Too many requests wait for ${url.host}`);
-    const pool = await this.#poolFor(exchange);
-    const started = this.#wait();
-    const request = {origin: url.origin, path: url.pathname + url.search, method, headers, body, signal, started};
     const failure = (error: unknown): Error => toUpstreamError(error, registry, url.host);
-    return sendHttp1(pool, {...request, headersMs: timeouts.headersMs, stallMs: timeouts.stallMs, failure}).finally(
-      started,
-    );
+    const tls = await this.#tls.get();
+    const chosen = own ? tls.own : tls.other;
+    const reached = reach.anywhere ? 'anywhere' : `${reach.where} ${reach.classes.join()}`;
+    const key = [url.origin, reached, own, small, tls.stamp].join(' ');
+    const request = {method, headers, body, signal, headersMs: timeouts.headersMs, stallMs: timeouts.stallMs, failure};
+    if (small && url.protocol === 'https:' && proxyFor(url, env) === undefined) {
+      const reply = await this.#http2.send({...request, url, reach, tls: chosen, key});
+      if (reply) return reply;
+    }
+    const started = this.#wait();
+    const pool = this.#pools.get(key) ?? this.#newPool(key, exchange, chosen);
+    return sendHttp1(pool, {...request, origin: url.origin, path: url.pathname + url.search, started}).finally(started);
   }
 
   /** Counts a request that waits; what is returned ends that, once. */
@@ -138,18 +148,7 @@ export class Transport {
     };
   }
 
-  async #poolFor({url, reach, own, small}: Exchange): Promise<Dispatcher> {
-    const tls = await this.#tls.get();
-    const reached = reach.anywhere ? 'anywhere' : `${reach.where} ${reach.classes.join()}`;
-    const key = [url.origin, reached, own, small, tls.stamp].join(' ');
-    const held = this.#pools.get(key);
-    if (held) return held;
-    const pool = this.#newPool(url, reach, small, own ? tls.own : tls.other);
-    this.#pools.set(key, pool);
-    return pool;
-  }
-
-  #newPool(url: URL, reach: Reach, small: boolean, tls: TlsOptions): Dispatcher {
+  #newPool(key: string, {url, reach, small}: Exchange, tls: TlsOptions): Dispatcher {
     const {guard, timeouts, maxConnections, env} = this.#options;
     const few = Math.max(1, maxConnections >> 2);
     const limits = {
@@ -161,17 +160,20 @@ export class Transport {
     };
     const proxy = proxyFor(url, env);
     // Behind a proxy it is the proxy that resolves names: they were checked, their addresses cannot be (D-013).
-    if (proxy !== undefined)
-      return new ProxyAgent({
-        ...limits,
-        uri: proxy,
-        requestTls: {...tls, allowH2: false},
-        connectTimeout: timeouts.connectMs,
-      });
-    return new Pool(url.origin, {
-      ...limits,
-      connect: {...tls, timeout: timeouts.connectMs, lookup: guard.lookup(portOf(url), reach)},
-    });
+    const pool =
+      proxy === undefined
+        ? new Pool(url.origin, {
+            ...limits,
+            connect: {...tls, timeout: timeouts.connectMs, lookup: guard.lookup(portOf(url), reach)},
+          })
+        : new ProxyAgent({
+            ...limits,
+            uri: proxy,
+            requestTls: {...tls, allowH2: false},
+            connectTimeout: timeouts.connectMs,
+          });
+    this.#pools.set(key, pool);
+    return pool;
   }
 
   #breakerOf(origin: string): Breaker {
