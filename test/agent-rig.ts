@@ -15,6 +15,8 @@ export interface AgentRigOptions {
    * temporary folder.
    */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** The listener asks for the secret in this file instead of believing any local process. */
+  readonly secretFile?: string;
   /** Command-line arguments after `agent --config FILE`. */
   readonly args?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
@@ -63,7 +65,7 @@ export class AgentRig implements AsyncDisposable {
     const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'noost-agent-')));
     await mkdir(folder, {recursive: true});
     const [address, adminAddress] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
-    await writeConfig(folder, address, adminAddress, options.config);
+    await writeConfig(folder, address, adminAddress, options.config, options.secretFile);
     const rig = new AgentRig(folder, address, adminAddress, options);
     await rig.untilReady().catch(async (error: unknown) => {
       await rig[Symbol.asyncDispose]();
@@ -138,7 +140,8 @@ export class AgentRig implements AsyncDisposable {
 
   /** Rewrites `noost.yaml` with these keys over the rig's own; send SIGHUP to have it read. */
   async writeConfig(config: Readonly<Record<string, unknown>>): Promise<void> {
-    await writeConfig(this.folder, this.address, this.adminAddress, {...this.#options.config, ...config});
+    const {config: before, secretFile} = this.#options;
+    await writeConfig(this.folder, this.address, this.adminAddress, {...before, ...config}, secretFile);
   }
 
   /** Runs another command of the program against this agent's data: `await agent.noost('ls', '--json')`. */
@@ -199,8 +202,15 @@ export class AgentRig implements AsyncDisposable {
 }
 
 /** JSON is YAML. */
-async function writeConfig(folder: string, address: string, adminListen: string, more: object = {}): Promise<void> {
-  const listeners = [{address, door: 'runtime', anyLocalProcess: true}];
+async function writeConfig(
+  folder: string,
+  address: string,
+  adminListen: string,
+  more: object = {},
+  secretFile?: string,
+): Promise<void> {
+  const proof = secretFile === undefined ? {anyLocalProcess: true} : {secretFile};
+  const listeners = [{address, door: 'runtime', ...proof}];
   const config = {listeners, adminListen, data: join(folder, 'data'), ...more};
   await writeFile(join(folder, 'noost.yaml'), JSON.stringify(config, undefined, 2));
 }
