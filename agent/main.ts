@@ -1,10 +1,12 @@
 import {randomBytes} from 'node:crypto';
 import {once} from 'node:events';
 import {readFile} from 'node:fs/promises';
+import {join} from 'node:path';
 import {parseRegistry} from '../oci/reference.ts';
 import {Upstreams} from '../oci/upstream-client.ts';
 import {listen, type Listening} from '../proc/listen.ts';
 import {newLog, type ProcessLog} from '../proc/log.ts';
+import {newApi, SOCKET_NAME} from './api/api.ts';
 import {runtimeDoor, type RuntimeDoor} from './access/caller.ts';
 import {needRestart} from './config/reload.ts';
 import type {AgentConfig, ListenerConfig} from './config/shape.ts';
@@ -17,6 +19,7 @@ import {Sender} from './http/send.ts';
 import {newServer} from './http/server.ts';
 import {Metrics} from './metrics.ts';
 import {policyFor} from './pull/policy.ts';
+import {newBackend} from './pull/prefetch.ts';
 import {Puller} from './pull/puller.ts';
 import type {Store} from './store/contract.ts';
 import {openStore} from './store/disk-store.ts';
@@ -49,6 +52,8 @@ export async function runAgent(config: AgentConfig, load: () => Promise<AgentCon
   try {
     listening.push(await listen(newServer(newAdmin(adminParts(agent))), config.adminListen));
     const registries = await listenAll(agent);
+    const api = newServer(newApi(newBackend(agent.puller, agent.store), log));
+    listening.push(await listen(api, {path: join(config.dataDir, SOCKET_NAME)}));
     listening.push(...registries);
     process.on('SIGHUP', () => void reload(agent, load));
     metrics.configReloaded.set(Date.now() / 1000);
