@@ -41,7 +41,7 @@ const CLOSE_MS = 1000;
 /** Of a string in an access line: names have 255 characters at most (D-032), so this cuts only hostile ones. */
 const MAX_ACCESS_STRING = 512;
 /** JSON itself escapes below U+0020; these it lets through, and a terminal obeys some of them (D-037). */
-const LEFT_BY_JSON = /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+const LEFT_BY_JSON = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 /**
  * Logs to standard output without ever waiting for its reader. Node writes to pipes synchronously, and containerd

@@ -131,7 +131,7 @@ const credentials = strict(
     credentialHelper: z
       .string({error: 'expected a name or path'})
       .regex(
-        /^(?:[A-Za-z0-9][A-Za-z0-9._-]{0,63}|\/[^\u0000]+)$/,
+        /^(?:[A-Za-z0-9][A-Za-z0-9._-]{0,63}|\/\P{Cc}+)$/u,
         'expected the name after docker-credential-, or an absolute path',
       )
       .meta({description: 'The name after `docker-credential-`, or an absolute path', examples: ['ecr-login']})
