@@ -96,6 +96,9 @@ function storeEvents(metrics: Metrics, log: Log): StoreEvents {
 }
 
 function textOf(error: unknown): string {
-  const text = error instanceof Error ? `${error.message}${error.cause instanceof Error ? `: ${error.cause.message}` : ''}` : String(error);
+  const text =
+    error instanceof Error
+      ? `${error.message}${error.cause instanceof Error ? `: ${error.cause.message}` : ''}`
+      : String(error);
   return text.slice(0, 500);
 }

@@ -96,7 +96,18 @@ async function newAgent(config: AgentConfig): Promise<Agent> {
   );
   const threads = Number(process.env['UV_THREADPOOL_SIZE'] ?? 4);
   const sender = new Sender({native: loadNative(), threads});
-  return Object.assign(agent, {log, metrics, events, store, upstreams, puller, sender, doors: new Map(), stopping: false, hop});
+  return Object.assign(agent, {
+    log,
+    metrics,
+    events,
+    store,
+    upstreams,
+    puller,
+    sender,
+    doors: new Map(),
+    stopping: false,
+    hop,
+  });
 }
 
 async function listenAll(agent: Agent & {hop?: string}): Promise<Listening[]> {
@@ -104,7 +115,8 @@ async function listenAll(agent: Agent & {hop?: string}): Promise<Listening[]> {
     ...agent,
     hop: agent.hop ?? '',
     repeats: new Repeats(),
-    defaultRegistry: () => (agent.config.defaultUpstream === undefined ? undefined : parseRegistry(agent.config.defaultUpstream)),
+    defaultRegistry: () =>
+      agent.config.defaultUpstream === undefined ? undefined : parseRegistry(agent.config.defaultUpstream),
   };
   const listening: Listening[] = [];
   for (const listener of agent.config.listeners) {
@@ -152,7 +164,9 @@ function adminParts(agent: Agent): Parameters<typeof newAdmin>[0] {
     registry: metrics.registry,
     notReady: () => {
       if (agent.stopping) return 'stopping';
-      return events.degraded() === undefined ? undefined : 'the data folder cannot be used: images pass through without being kept';
+      return events.degraded() === undefined
+        ? undefined
+        : 'the data folder cannot be used: images pass through without being kept';
     },
     refresh: async () => {
       const usage = await store.usage();
@@ -174,7 +188,9 @@ function adminParts(agent: Agent): Parameters<typeof newAdmin>[0] {
 function greet({log, config}: Agent, registries: readonly Listening[], admin: string): void {
   const address = registries[0]?.address ?? '';
   log.info(`ready on ${address}, metrics on ${admin}, cache in ${config.dataDir}`);
-  log.info(`pull through it: skopeo copy --src-tls-verify=false docker://${address}/docker.io/library/alpine:latest dir:alpine`);
+  log.info(
+    `pull through it: skopeo copy --src-tls-verify=false docker://${address}/docker.io/library/alpine:latest dir:alpine`,
+  );
   log.info(`containerd, in certs.d/_default/hosts.toml: [host."http://${address}"] capabilities = ["pull", "resolve"]`);
 }
 

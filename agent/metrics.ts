@@ -15,26 +15,73 @@ const SOURCES: readonly ByteSource[] = ['cache', 'upstream', 'peer'];
 /** What Prometheus scrapes (E-001…E-014). Label values are bounded: never a repository, a tag, a digest or an address. */
 export class Metrics {
   readonly registry = new Registry();
-  readonly #requests = this.#counter('requests_total', 'Requests answered', ['kind', 'method', 'code', 'result', 'upstream']);
-  readonly #duration = this.#histogram('request_duration_seconds', 'From a request to the last byte of its answer', ['kind', 'result']);
-  readonly #firstByte = this.#histogram('first_byte_seconds', 'From a request to the first byte of its answer', ['result']);
-  readonly responseBytes = this.#counter('response_bytes_total', 'Bytes of content sent to clients, by where they came from', ['source']);
-  readonly savedBytes = this.#counter('upstream_saved_bytes_total', 'Bytes sent to clients that no upstream had to send again', ['source']);
+  readonly #requests = this.#counter('requests_total', 'Requests answered', [
+    'kind',
+    'method',
+    'code',
+    'result',
+    'upstream',
+  ]);
+  readonly #duration = this.#histogram('request_duration_seconds', 'From a request to the last byte of its answer', [
+    'kind',
+    'result',
+  ]);
+  readonly #firstByte = this.#histogram('first_byte_seconds', 'From a request to the first byte of its answer', [
+    'result',
+  ]);
+  readonly responseBytes = this.#counter(
+    'response_bytes_total',
+    'Bytes of content sent to clients, by where they came from',
+    ['source'],
+  );
+  readonly savedBytes = this.#counter(
+    'upstream_saved_bytes_total',
+    'Bytes sent to clients that no upstream had to send again',
+    ['source'],
+  );
   readonly upstreamRequests = this.#counter('upstream_requests_total', 'Requests to upstreams', ['upstream', 'code']);
-  readonly upstreamDuration = this.#histogram('upstream_duration_seconds', 'From a request to an upstream to the headers of its answer', ['upstream']);
-  readonly upstreamBytes = this.#counter('upstream_bytes_total', 'Bytes of blobs received, by kind of source', ['source']);
-  readonly rateLimitRemaining = this.#gauge('upstream_ratelimit_remaining', 'What the upstream last said is left of its limit', ['upstream']);
-  readonly upstreamOpen = this.#gauge('upstream_circuit_open', 'Whether the upstream is not asked because it failed repeatedly', ['upstream']);
-  readonly tokenFetches = this.#counter('token_fetches_total', 'Tokens fetched from token servers', ['upstream', 'outcome']);
+  readonly upstreamDuration = this.#histogram(
+    'upstream_duration_seconds',
+    'From a request to an upstream to the headers of its answer',
+    ['upstream'],
+  );
+  readonly upstreamBytes = this.#counter('upstream_bytes_total', 'Bytes of blobs received, by kind of source', [
+    'source',
+  ]);
+  readonly rateLimitRemaining = this.#gauge(
+    'upstream_ratelimit_remaining',
+    'What the upstream last said is left of its limit',
+    ['upstream'],
+  );
+  readonly upstreamOpen = this.#gauge(
+    'upstream_circuit_open',
+    'Whether the upstream is not asked because it failed repeatedly',
+    ['upstream'],
+  );
+  readonly tokenFetches = this.#counter('token_fetches_total', 'Tokens fetched from token servers', [
+    'upstream',
+    'outcome',
+  ]);
   readonly fillsInflight = this.#gauge('fills_inflight', 'Downloads under way');
   readonly fillFailures = this.#counter('fill_failures_total', 'Downloads that failed', ['reason']);
-  readonly digestMismatch = this.#counter('digest_mismatch_total', 'Content whose digest or size was wrong', ['upstream']);
+  readonly digestMismatch = this.#counter('digest_mismatch_total', 'Content whose digest or size was wrong', [
+    'upstream',
+  ]);
   readonly clientAborts = this.#counter('client_aborts_total', 'Answers that the client did not wait for', ['kind']);
   readonly resumes = this.#counter('resumes_total', 'Transfers continued in the middle', ['side']);
-  readonly stale = this.#counter('stale_responses_total', 'Answers that the upstream could not confirm', ['upstream', 'reason']);
-  readonly withoutCredentials = this.#counter('without_credentials_total', 'Requests sent on to the upstream itself because the node has no credentials for it', ['upstream']);
+  readonly stale = this.#counter('stale_responses_total', 'Answers that the upstream could not confirm', [
+    'upstream',
+    'reason',
+  ]);
+  readonly withoutCredentials = this.#counter(
+    'without_credentials_total',
+    'Requests sent on to the upstream itself because the node has no credentials for it',
+    ['upstream'],
+  );
   readonly bypasses = this.#counter('bypasses_total', 'Blobs passed through without being kept', ['reason']);
-  readonly storeFailures = this.#counter('store_failures_total', 'Operations in which the cache could not help', ['operation']);
+  readonly storeFailures = this.#counter('store_failures_total', 'Operations in which the cache could not help', [
+    'operation',
+  ]);
   readonly quarantined = this.#counter('quarantined_total', 'Blobs found wrong on disk');
   readonly cacheBytes = this.#gauge('cache_bytes', 'Bytes of whole blobs in the cache');
   readonly cacheMaxBytes = this.#gauge('cache_max_bytes', 'The limit of the cache');
@@ -44,9 +91,18 @@ export class Metrics {
   readonly diskFree = this.#gauge('disk_free_bytes', 'Free bytes of the file system that the cache is on');
   readonly uploadsOpen = this.#gauge('uploads_open', 'Upload sessions of pushes; none in this version');
   readonly ssrfDenied = this.#counter('ssrf_denied_total', 'Addresses that the agent refused to ask', ['where']);
-  readonly configReloaded = this.#gauge('config_reload_success_timestamp_seconds', 'When the configuration was last read well');
-  readonly configReloadOk = this.#gauge('config_last_reload_successful', 'Whether the last reload of the configuration succeeded');
-  readonly logDropped = this.#counter('log_lines_dropped_total', 'Log lines dropped because standard output was too slow');
+  readonly configReloaded = this.#gauge(
+    'config_reload_success_timestamp_seconds',
+    'When the configuration was last read well',
+  );
+  readonly configReloadOk = this.#gauge(
+    'config_last_reload_successful',
+    'Whether the last reload of the configuration succeeded',
+  );
+  readonly logDropped = this.#counter(
+    'log_lines_dropped_total',
+    'Log lines dropped because standard output was too slow',
+  );
   readonly #buildInfo = this.#gauge('build_info', 'Always 1; the labels say what runs', ['version', 'node']);
   readonly #bound = new Map<string, {requests: {inc(): void}; duration: {observe(s: number): void}}>();
   readonly #sent = new Map<ByteSource, {sent: Counter.Internal; saved: Counter.Internal}>();
@@ -68,12 +124,23 @@ export class Metrics {
   }
 
   /** One answered request. Looking labels up costs more than counting: the counters of a combination are kept. */
-  answered(what: {kind: RequestKind; method: string; code: number; result: Result; upstream: string; seconds: number; firstByteSeconds: number}): void {
+  answered(what: {
+    kind: RequestKind;
+    method: string;
+    code: number;
+    result: Result;
+    upstream: string;
+    seconds: number;
+    firstByteSeconds: number;
+  }): void {
     const {kind, method, code, result, upstream} = what;
     const key = `${kind} ${method} ${code} ${result} ${upstream}`;
     let bound = this.#bound.get(key);
     if (bound === undefined) {
-      bound = {requests: this.#requests.labels({kind, method, code: String(code), result, upstream}), duration: this.#duration.labels({kind, result})};
+      bound = {
+        requests: this.#requests.labels({kind, method, code: String(code), result, upstream}),
+        duration: this.#duration.labels({kind, result}),
+      };
       this.#bound.set(key, bound); // as bounded as the labels are
     }
     bound.requests.inc();
@@ -101,7 +168,13 @@ export class Metrics {
     return new Gauge({name: PREFIX + name, help, labelNames, registers: [this.registry]});
   }
   #histogram(name: string, help: string, labelNames: readonly string[]): Histogram {
-    return new Histogram({name: PREFIX + name, help, labelNames, buckets: DURATION_BUCKETS, registers: [this.registry]});
+    return new Histogram({
+      name: PREFIX + name,
+      help,
+      labelNames,
+      buckets: DURATION_BUCKETS,
+      registers: [this.registry],
+    });
   }
 }
 

@@ -46,7 +46,11 @@ export function readManifest(bytes: Uint8Array, contentType: string | undefined)
   return {
     mediaType,
     manifests: descriptors(body['manifests']),
-    blobs: [...descriptors(body['config'] === undefined ? [] : [body['config']]), ...descriptors(body['layers']), ...descriptors(body['blobs'])],
+    blobs: [
+      ...descriptors(body['config'] === undefined ? [] : [body['config']]),
+      ...descriptors(body['layers']),
+      ...descriptors(body['blobs']),
+    ],
   };
 }
 
@@ -65,7 +69,8 @@ function typeOf(body: Record<string, unknown>, header: string): string {
   if (own !== '') return own;
   if (header.includes('manifest') || header.includes('index') || header.endsWith('+prettyjws')) return header;
   if (body['schemaVersion'] === 1) return 'application/vnd.docker.distribution.manifest.v1+prettyjws';
-  if (Array.isArray(body['manifests'])) return body['schemaVersion'] === 2 && hasDockerChild(body) ? DOCKER_LIST : OCI_INDEX;
+  if (Array.isArray(body['manifests']))
+    return body['schemaVersion'] === 2 && hasDockerChild(body) ? DOCKER_LIST : OCI_INDEX;
   if (Array.isArray(body['layers']) || isObject(body['config'])) return OCI_MANIFEST;
   throw new SyntaxError('Neither a manifest nor an index');
 }
@@ -91,13 +96,15 @@ function descriptor(entry: unknown): Descriptor {
   if (!isObject(entry) || typeof entry['digest'] !== 'string' || !isDigest(entry['digest']))
     throw new SyntaxError('Descriptor without a sha256 or sha512 digest');
   const size = entry['size'];
-  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) throw new SyntaxError('Descriptor with an impossible size');
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
+    throw new SyntaxError('Descriptor with an impossible size');
   const mediaType = typeof entry['mediaType'] === 'string' ? bareType(entry['mediaType']) : '';
   return {digest: entry['digest'], sizeBytes: size, mediaType, platform: platform(entry['platform'])};
 }
 
 function platform(value: unknown): Platform | undefined {
-  if (!isObject(value) || typeof value['os'] !== 'string' || typeof value['architecture'] !== 'string') return undefined;
+  if (!isObject(value) || typeof value['os'] !== 'string' || typeof value['architecture'] !== 'string')
+    return undefined;
   const variant = typeof value['variant'] === 'string' ? value['variant'] : undefined;
   return {os: value['os'], architecture: value['architecture'], variant};
 }

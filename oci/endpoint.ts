@@ -71,6 +71,7 @@ export class Endpoint {
     use: (answer: Answer, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     for (let attempt = 0; ; attempt++) {
+      options.signal.throwIfAborted();
       try {
         return await use(await this.#answer(question, options), options.signal);
       } catch (error) {

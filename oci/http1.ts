@@ -90,6 +90,7 @@ class Body extends Readable {
   constructor(controller: Dispatcher.DispatchController) {
     super({highWaterMark: 256 * 1024});
     this.#controller = controller;
+    this.on('error', () => {}); // it may break before its reader listens; the reader still finds it broken
   }
 
   finish(): void {

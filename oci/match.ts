@@ -12,7 +12,11 @@ export function matchUpstream<T extends {readonly host: string}>(
   const full = `${registry}/${repository}/`;
   let best: T | undefined;
   for (const upstream of upstreams) {
-    if (upstream.host !== '*' && full.startsWith(`${upstream.host}/`) && upstream.host.length > (best?.host.length ?? 0))
+    if (
+      upstream.host !== '*' &&
+      full.startsWith(`${upstream.host}/`) &&
+      upstream.host.length > (best?.host.length ?? 0)
+    )
       best = upstream;
   }
   return best ?? upstreams.find(({host}) => host === '*');

@@ -69,8 +69,10 @@ export function looksLikeRegistry(component: string): boolean {
  * @throws {SyntaxError}
  */
 export function repositoryAt(registry: string, repository: string): RepositoryName {
-  const full = registry === DOCKER_HUB && repository !== '' && !repository.includes('/') ? `library/${repository}` : repository;
-  if (!isRepository(full) || registry.length + 1 + full.length > MAX_NAME) throw new SyntaxError('Not a repository name');
+  const full =
+    registry === DOCKER_HUB && repository !== '' && !repository.includes('/') ? `library/${repository}` : repository;
+  if (!isRepository(full) || registry.length + 1 + full.length > MAX_NAME)
+    throw new SyntaxError('Not a repository name');
   return {registry, repository: full};
 }
 
@@ -84,9 +86,10 @@ export interface ImageReference {
 /** @throws {SyntaxError} that says which part is wrong. */
 export function parseImage(text: string): ImageReference {
   const [beforeDigest = '', digest, ...rest] = text.split('@');
-  if (rest.length > 0 || (digest !== undefined && !isDigest(digest))) throw new SyntaxError(`Not a digest after the "@": ${quote(text)}`);
+  if (rest.length > 0 || (digest !== undefined && !isDigest(digest)))
+    throw new SyntaxError(`Not a digest after the "@": ${quote(text)}`);
   const colon = beforeDigest.lastIndexOf(':');
-  const tagged = colon > beforeDigest.lastIndexOf('/') ;
+  const tagged = colon > beforeDigest.lastIndexOf('/');
   const tag = tagged ? beforeDigest.slice(colon + 1) : undefined;
   if (tag !== undefined && !isTag(tag)) throw new SyntaxError(`Not a tag after the ":": ${quote(text)}`);
   const path = tagged ? beforeDigest.slice(0, colon) : beforeDigest;

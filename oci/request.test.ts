@@ -74,7 +74,10 @@ for (const [target, code] of [
   ['/v2/x/tags/list?n=ten', 'PAGINATION_NUMBER_INVALID'],
 ] as const)
   test(`parseRequest() answers ${code} to ${target.slice(0, 60)}`, () => {
-    assert.throws(() => parse(target), (error) => error instanceof OciError && error.code === code);
+    assert.throws(
+      () => parse(target),
+      (error) => error instanceof OciError && error.code === code,
+    );
   });
 
 test('parseRequest() refuses a name without an upstream where there is no default', () => {

@@ -8,7 +8,8 @@ export type OciRequest = {readonly kind: 'ping'} | Pull;
 
 /** Something asked of a repository. `named` says how the upstream was named; `ns` is answered with OCI-Namespace (A-029). */
 export type Pull = {readonly name: RepositoryName; readonly named: 'ns' | 'path' | 'default'} & (
-  | {readonly kind: 'blob' | 'manifest'; readonly digest: Digest}
+  | {readonly kind: 'blob'; readonly digest: Digest}
+  | {readonly kind: 'manifest'; readonly digest: Digest}
   | {readonly kind: 'tag'; readonly tag: string}
   | {readonly kind: 'tags'; readonly query: string; readonly base: string}
   | {readonly kind: 'referrers'; readonly digest: Digest; readonly query: string; readonly base: string}
@@ -26,7 +27,10 @@ const ENDPOINT = /^(.+)\/(?:(blobs|manifests|referrers)\/([^/]+)|(tags\/list))$/
  * @param options.defaultRegistry for names that hold none; `undefined` refuses them.
  * @throws {OciError} NAME_INVALID, DIGEST_INVALID, MANIFEST_UNKNOWN, PAGINATION_NUMBER_INVALID.
  */
-export function parseRequest(target: string, options: {readonly defaultRegistry: string | undefined}): OciRequest | undefined {
+export function parseRequest(
+  target: string,
+  options: {readonly defaultRegistry: string | undefined},
+): OciRequest | undefined {
   if (target.length > MAX_TARGET) throw new OciError('NAME_INVALID', 'The request target is longer than 8 KiB');
   const mark = target.indexOf('?');
   const path = decodePath(mark === -1 ? target : target.slice(0, mark));
@@ -54,7 +58,11 @@ function decodePath(path: string): string {
 }
 
 /** Design §4.1 a, b, c, e. */
-function parseName(full: string, query: URLSearchParams, defaultRegistry: string | undefined): {name: RepositoryName; named: Pull['named']} {
+function parseName(
+  full: string,
+  query: URLSearchParams,
+  defaultRegistry: string | undefined,
+): {name: RepositoryName; named: Pull['named']} {
   const spaces = query.getAll('ns').filter((ns) => ns !== '');
   if (spaces.length > 1) throw new OciError('NAME_INVALID', 'The parameter ns was given more than once');
   try {
@@ -62,12 +70,18 @@ function parseName(full: string, query: URLSearchParams, defaultRegistry: string
     const path = full.startsWith('f/') && looksLikeRegistry(full.split('/', 2)[1] ?? '') ? full.slice(2) : full;
     const slash = path.indexOf('/');
     const first = slash === -1 ? '' : path.slice(0, slash);
-    if (looksLikeRegistry(first)) return {name: repositoryAt(parseRegistry(first), path.slice(slash + 1)), named: 'path'};
+    if (looksLikeRegistry(first))
+      return {name: repositoryAt(parseRegistry(first), path.slice(slash + 1)), named: 'path'};
     if (defaultRegistry !== undefined) return {name: repositoryAt(defaultRegistry, path), named: 'default'};
   } catch (error) {
-    throw new OciError('NAME_INVALID', `Not a name of an upstream's repository: ${(error as Error).message}`, {cause: error});
+    throw new OciError('NAME_INVALID', `Not a name of an upstream's repository: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
-  throw new OciError('NAME_UNKNOWN', 'The request names no upstream (by ns or in its path), and none is configured as default');
+  throw new OciError(
+    'NAME_UNKNOWN',
+    'The request names no upstream (by ns or in its path), and none is configured as default',
+  );
 }
 
 function digestIn(text: string): Digest {
@@ -83,7 +97,8 @@ function pageQuery(query: URLSearchParams): string {
     if (!/^\d{1,9}$/.test(n)) throw new OciError('PAGINATION_NUMBER_INVALID', 'n is not a number of tags');
     out.set('n', String(Math.min(Number(n), 1000)));
   }
-  for (const [key, value] of query) if (key !== 'n' && key !== 'ns' && value.length <= 1024 && out.size < 8) out.set(key, value);
+  for (const [key, value] of query)
+    if (key !== 'n' && key !== 'ns' && value.length <= 1024 && out.size < 8) out.set(key, value);
   return out.toString();
 }
 

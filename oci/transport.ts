@@ -112,7 +112,8 @@ export class Transport {
       return signal.reason;
     }
     const failure = toUpstreamError(error, registry, url.host);
-    if (failure.failure === 'down' || failure.failure === 'timeout') breaker.failed();
+    const isTheirs = failure.failure === 'down' || failure.failure === 'timeout';
+    if (isTheirs && !(failure.cause instanceof BusyError)) breaker.failed();
     else breaker.left();
     events.request?.(label, failure.failure, now() - begun);
     return failure;
@@ -123,7 +124,9 @@ export class Transport {
     const {registry, timeouts, env} = this.#options;
     if (this.#waiting >= MAX_WAITING)
       throw new UpstreamError('down', registry, `Too many requests wait for ${url.host}`);
-    const failure = (error: unknown): Error => toUpstreamError(error, registry, url.host);
+    let isBusy = (): boolean => false;
+    const failure = (error: unknown): Error =>
+      toUpstreamError(isBusy() ? new BusyError('All connections are in use') : error, registry, url.host);
     const tls = await this.#tls.get();
     const chosen = own ? tls.own : tls.other;
     const reached = reach.anywhere ? 'anywhere' : `${reach.where} ${reach.classes.join()}`;
@@ -135,17 +138,24 @@ export class Transport {
     }
     const started = this.#wait();
     const pool = this.#pools.get(key) ?? this.#newPool(key, exchange, chosen);
-    return sendHttp1(pool, {...request, origin: url.origin, path: url.pathname + url.search, started}).finally(started);
+    isBusy = () => signal.aborted && started.waits() && pool instanceof Pool && pool.stats.running > 0;
+    return sendHttp1(pool, {
+      ...request,
+      origin: url.origin,
+      path: url.pathname + url.search,
+      started: started.done,
+    }).finally(started.done);
   }
 
-  /** Counts a request that waits; what is returned ends that, once. */
-  #wait(): () => void {
+  /** Counts a request that waits until `done` is called. */
+  #wait(): {readonly done: () => void; readonly waits: () => boolean} {
     let waits = true;
     this.#waiting++;
-    return () => {
+    const done = (): void => {
       if (waits) this.#waiting--;
       waits = false;
     };
+    return {done, waits: () => waits};
   }
 
   #newPool(key: string, {url, reach, small}: Exchange, tls: TlsOptions): Dispatcher {
@@ -184,6 +194,11 @@ export class Transport {
     this.#breakers.set(origin, breaker);
     return breaker;
   }
+}
+
+/** A request ran out of time in our own queue: it says nothing of the origin. */
+class BusyError extends Error {
+  override readonly name = 'TimeoutError';
 }
 
 /** Whether a signal ended by a deadline of ours rather than because its owner left. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import {createServer, type Server} from 'node:net';
 import {once} from 'node:events';
 import {buffer} from 'node:stream/consumers';
-import type {AddressInfo} from 'node:net';
+import {createServer, type AddressInfo, type Server} from 'node:net';
 import {test} from 'node:test';
+import {setTimeout as delay} from 'node:timers/promises';
 import type {Fault} from '../test/fake-fault.ts';
 import {ask, NAME, newUpstreamRig, newUpstreams, settings, type UpstreamRig} from '../test/upstream-rig.ts';
 import type {Digest} from './digest.ts';
@@ -204,6 +204,32 @@ test('who leaves before the headers gets their own reason, and nothing counts as
   setTimeout(() => leaving.abort(new Error('left')), 50);
   await assert.rejects(opening, {message: 'left'});
   assert.deepEqual(rig.events, []);
+});
+
+test('a reader who is slow is not taken for an upstream that is silent', async () => {
+  await using rig = await newUpstreamRig({client: {timeouts: {stallMs: 300}}});
+  const digest = rig.fake.content.addBlob('acme/app', Buffer.alloc(20 << 20, 'x'));
+  const {body} = await rig.source().open(digest, 0, ask());
+  await delay(1500);
+  assert.equal((await buffer(body)).length, 20 << 20);
+});
+
+test('a body that breaks before anyone listens crashes nothing', async () => {
+  await using rig = await newBlobRig();
+  rig.fake.fail({kind: 'truncate', after: 1000, how: 'rst'});
+  const {body} = await rig.source().open(rig.digest, 0, ask());
+  await delay(300);
+  await assert.rejects(buffer(body), {name: 'UpstreamError', failure: 'down'});
+});
+
+test('waiting for a connection of ours is not a failure of theirs', async () => {
+  await using rig = await newBlobRig({settings: {maxConnections: 2}, client: {timeouts: {budgetMs: 150}}});
+  rig.fake.fail({kind: 'stall', after: 10}, {path: 'blobs', times: 1});
+  const {body} = await rig.source().open(rig.digest, 0, ask());
+  for (let i = 0; i < 6; i++) await assert.rejects(rig.source().open(rig.digest, 0, ask()), {failure: 'timeout'});
+  assert.ok(!rig.events.some((event) => event.startsWith('breaker')), rig.events.join());
+  body.destroy();
+  (await rig.source().open(rig.digest, 0, ask())).body.resume();
 });
 
 test('layers in slow transfer hold up neither tags nor manifests', async () => {

@@ -59,9 +59,9 @@ export interface Timeouts {
 
 export const DEFAULT_TIMEOUTS: Timeouts = {
   connectMs: 5000,
-  budgetMs: 14_000,
+  budgetMs: 12_000,
   mirrorBudgetMs: 4000,
-  headersMs: 12_000,
+  headersMs: 10_000,
   stallMs: 30_000,
   retryMs: 150,
 };

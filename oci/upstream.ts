@@ -6,8 +6,8 @@ import {ManifestQuestions} from './manifest-questions.ts';
 import {listReferrers, listTags} from './page-questions.ts';
 import type {AskOptions, ManifestAnswer, ManifestHead, Page, RepositoryName, Source, Upstream} from './source.ts';
 
-/** All mirrors together get no more than this share of the time that a question has (P-01). */
-const MIRRORS_MS = 6000;
+/** All mirrors together get no more than this, and the registry its whole budget after it (P-01). */
+const MIRRORS_MS = 5000;
 
 interface Place {
   readonly endpoint: Endpoint;

@@ -34,7 +34,14 @@ export interface Answer {
 export function ask(address: string, path: string, options: AskOptions = {}): Promise<Answer> {
   const [host, port] = splitAddress(address);
   return new Promise((resolve) => {
-    const req = request({host, port, path, method: options.method ?? 'GET', headers: {...options.headers}, agent: options.agent ?? false});
+    const req = request({
+      host,
+      port,
+      path,
+      method: options.method ?? 'GET',
+      headers: {...options.headers},
+      agent: options.agent ?? false,
+    });
     req.once('response', (res) => void read(res, options).then(resolve));
     req.once('error', (error: NodeJS.ErrnoException) => {
       resolve(failed(error.code ?? error.message));
@@ -61,7 +68,15 @@ async function read(res: IncomingMessage, {leaveAfter, bytesPerSecond, keep = tr
   }
   res.destroy();
   const {statusCode: status = 0, headers} = res;
-  return {status, headers, body: Buffer.concat(chunks), bodyBytes, digest: `sha256:${hash.digest('hex')}`, complete: res.complete && error === undefined, error};
+  return {
+    status,
+    headers,
+    body: Buffer.concat(chunks),
+    bodyBytes,
+    digest: `sha256:${hash.digest('hex')}`,
+    complete: res.complete && error === undefined,
+    error,
+  };
 }
 
 function failed(error: string): Answer {

@@ -4,9 +4,9 @@ import type {Registry} from 'prom-client';
 export interface AdminParts {
   readonly registry: Registry;
   /** Brings gauges up to date before they are read. */
-  refresh(): Promise<void>;
+  readonly refresh: () => Promise<void>;
   /** Why the agent is not ready, or `undefined`. Never asks an upstream (E-004). */
-  notReady(): string | undefined;
+  readonly notReady: () => string | undefined;
 }
 
 /** `/metrics`, `/livez` and `/readyz`, on a port of their own (D-041). */
@@ -46,10 +46,14 @@ async function metrics({registry, refresh}: AdminParts, req: IncomingMessage, re
 async function openMetrics(registry: Registry): Promise<string> {
   const text = await registry.metrics();
   const counters = new Set([...text.matchAll(/^# TYPE (\S+)_total counter$/gm)].map(([, name]) => name));
-  const families = text.replace(/^# (TYPE|HELP) (\S+)_total /gm, (line, word: string, name: string) => (counters.has(name) ? `# ${word} ${name} ` : line));
+  const families = text.replace(/^# (TYPE|HELP) (\S+)_total /gm, (line, word: string, name: string) =>
+    counters.has(name) ? `# ${word} ${name} ` : line,
+  );
   return `${families.replace(/\n{2,}/g, '\n')}# EOF\n`;
 }
 
 function answer(res: ServerResponse, status: number, text: string, type = 'text/plain; charset=utf-8'): void {
-  res.writeHead(status, {'content-type': type, 'content-length': Buffer.byteLength(text), 'cache-control': 'no-store'}).end(text);
+  res
+    .writeHead(status, {'content-type': type, 'content-length': Buffer.byteLength(text), 'cache-control': 'no-store'})
+    .end(text);
 }

@@ -108,7 +108,11 @@ async function sendPassing(parts: RegistryParts, asked: AskedBlob, {through, why
   parts.metrics.bypasses.inc({reason: why});
   const {sizeBytes} = through;
   if (sizeBytes === undefined) {
-    if (asked.req.httpVersion === '1.0') throw new OciError('UNAVAILABLE', 'The upstream does not say the length of this blob, and HTTP/1.0 cannot do without');
+    if (asked.req.httpVersion === '1.0')
+      throw new OciError(
+        'UNAVAILABLE',
+        'The upstream does not say the length of this blob, and HTTP/1.0 cannot do without',
+      );
     writeUnsized(asked);
     return passOn(parts, asked, through, 0, undefined);
   }
@@ -119,7 +123,13 @@ async function sendPassing(parts: RegistryParts, asked: AskedBlob, {through, why
   return sizeBytes === 0 ? void asked.res.end() : passOn(parts, asked, through, start, end);
 }
 
-async function passOn(parts: RegistryParts, asked: AskedBlob, through: Through, start: number, end: number | undefined): Promise<void> {
+async function passOn(
+  parts: RegistryParts,
+  asked: AskedBlob,
+  through: Through,
+  start: number,
+  end: number | undefined,
+): Promise<void> {
   try {
     await sendThrough(parts.sender, asked, through, start, end);
     asked.res.end();
@@ -163,7 +173,12 @@ function writeUnsized(asked: AskedBlob): void {
 }
 
 function blobHead({pull, exchange}: AskedBlob): OutgoingHttpHeaders {
-  return {...contentHead(pull, pull.digest, BLOB_TYPE), 'accept-ranges': 'bytes', 'cache-control': FOREVER, 'noost-cache': exchange.result};
+  return {
+    ...contentHead(pull, pull.digest, BLOB_TYPE),
+    'accept-ranges': 'bytes',
+    'cache-control': FOREVER,
+    'noost-cache': exchange.result,
+  };
 }
 
 function notModified({res, pull, exchange}: AskedBlob): void {

@@ -40,7 +40,15 @@ export class Exchange {
     const firstByteSeconds = ((this.#firstByteAt ?? now) - this.#startedAt) / 1000;
     const aborted = !res.writableFinished;
     const {kind, result, upstream} = this;
-    metrics.answered({kind, method: methodLabel(this.method), code: res.statusCode, result, upstream, seconds, firstByteSeconds});
+    metrics.answered({
+      kind,
+      method: methodLabel(this.method),
+      code: res.statusCode,
+      result,
+      upstream,
+      seconds,
+      firstByteSeconds,
+    });
     if (this.sentBytes > 0) {
       metrics.sentBytes(this.source, this.sentBytes, result);
     }
@@ -75,9 +83,30 @@ function requestIdOf(req: IncomingMessage): string {
 }
 
 /** A bounded set of names (B-036). */
-const FAMILIES = ['containerd', 'cri-o', 'docker', 'buildkit', 'skopeo', 'podman', 'buildah', 'crane', 'go-containerregistry', 'oras', 'helm', 'cosign', 'kaniko', 'curl', 'Wget', 'Go-http-client'];
+const FAMILIES = [
+  'containerd',
+  'cri-o',
+  'docker',
+  'buildkit',
+  'skopeo',
+  'podman',
+  'buildah',
+  'crane',
+  'go-containerregistry',
+  'oras',
+  'helm',
+  'cosign',
+  'kaniko',
+  'curl',
+  'Wget',
+  'Go-http-client',
+];
 
 function clientFamily(userAgent: string | undefined): string | undefined {
   if (userAgent === undefined) return undefined;
-  return FAMILIES.find((family) => userAgent.startsWith(family)) ?? FAMILIES.find((family) => userAgent.includes(family)) ?? 'other';
+  return (
+    FAMILIES.find((family) => userAgent.startsWith(family)) ??
+    FAMILIES.find((family) => userAgent.includes(family)) ??
+    'other'
+  );
 }

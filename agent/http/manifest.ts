@@ -53,13 +53,20 @@ export async function answerManifest({puller}: RegistryParts, asked: AskedManife
 /** A tag's HEAD: what the upstream said of it is enough (P-05). */
 function respondHead(asked: AskedManifest, resolved: Resolved): void {
   const {res, req, pull} = asked;
-  if (matchesEtag(req.headers['if-none-match'], resolved.digest)) return notModified(asked, resolved.digest, resolved.mediaType);
-  res.writeHead(200, headOf(pull, resolved.digest, resolved.mediaType, resolved.sizeBytes, asked.exchange.result, resolved)).end();
+  if (matchesEtag(req.headers['if-none-match'], resolved.digest))
+    return notModified(asked, resolved.digest, resolved.mediaType);
+  res
+    .writeHead(
+      200,
+      headOf(pull, resolved.digest, resolved.mediaType, resolved.sizeBytes, asked.exchange.result, resolved),
+    )
+    .end();
 }
 
 function respond(asked: Omit<AskedManifest, 'signal'>, content: ManifestContent, resolved: Resolved | undefined): void {
   const {req, res, pull, exchange} = asked;
-  if (matchesEtag(req.headers['if-none-match'], content.digest)) return notModified(asked, content.digest, content.mediaType);
+  if (matchesEtag(req.headers['if-none-match'], content.digest))
+    return notModified(asked, content.digest, content.mediaType);
   res.writeHead(200, headOf(pull, content.digest, content.mediaType, content.bytes.length, exchange.result, resolved));
   if (req.method === 'HEAD') {
     res.end();
@@ -69,7 +76,14 @@ function respond(asked: Omit<AskedManifest, 'signal'>, content: ManifestContent,
   res.end(content.bytes);
 }
 
-function headOf(pull: AskedManifest['pull'], digest: Digest, mediaType: string, sizeBytes: number, result: string, resolved: Resolved | undefined): OutgoingHttpHeaders {
+function headOf(
+  pull: AskedManifest['pull'],
+  digest: Digest,
+  mediaType: string,
+  sizeBytes: number,
+  result: string,
+  resolved: Resolved | undefined,
+): OutgoingHttpHeaders {
   const head = contentHead(pull, digest, mediaType);
   head['content-length'] = sizeBytes;
   head['cache-control'] = CACHE_CONTROL[pull.kind];
@@ -81,7 +95,11 @@ function headOf(pull: AskedManifest['pull'], digest: Digest, mediaType: string, 
   return head;
 }
 
-function notModified({res, pull}: {res: ServerResponse; pull: AskedManifest['pull']}, digest: Digest, mediaType: string): void {
+function notModified(
+  {res, pull}: {res: ServerResponse; pull: AskedManifest['pull']},
+  digest: Digest,
+  mediaType: string,
+): void {
   const {'content-type': _, ...head} = contentHead(pull, digest, mediaType);
   res.writeHead(304, {...head, 'cache-control': CACHE_CONTROL[pull.kind]}).end();
 }

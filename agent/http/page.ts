@@ -3,7 +3,10 @@ import type {Pull} from '../../oci/request.ts';
 import {API_VERSION, type Asked, type RegistryParts} from './asked.ts';
 
 /** GET of a list of tags or of referrers (end-8, end-12). */
-export async function answerPage({puller}: RegistryParts, asked: Asked<Pull & {readonly kind: 'tags' | 'referrers'}>): Promise<void> {
+export async function answerPage(
+  {puller}: RegistryParts,
+  asked: Asked<Pull & {readonly kind: 'tags' | 'referrers'}>,
+): Promise<void> {
   const {pull, caller, signal, res, req, exchange} = asked;
   const digest = pull.kind === 'referrers' ? pull.digest : undefined;
   const {page, state, reason} = await puller.pages.get({name: pull.name, digest, query: pull.query}, caller, signal);

@@ -16,7 +16,10 @@ export function parseRange(header: string | undefined, sizeBytes: number): Range
   if (header === undefined) return FULL;
   const [, first, last] = /^bytes=\s*(\d*)\s*-\s*(\d*)\s*$/i.exec(header) ?? [];
   if (first === undefined || last === undefined || (first === '' && last === '')) return FULL;
-  if (first === '') return Number(last) === 0 || sizeBytes === 0 ? UNSATISFIABLE : part(Math.max(0, sizeBytes - Number(last)), sizeBytes, sizeBytes);
+  if (first === '')
+    return Number(last) === 0 || sizeBytes === 0
+      ? UNSATISFIABLE
+      : part(Math.max(0, sizeBytes - Number(last)), sizeBytes, sizeBytes);
   const end = last === '' ? sizeBytes : Number(last) + 1;
   return part(Number(first), end, sizeBytes);
 }
@@ -32,7 +35,10 @@ function part(start: number, end: number, sizeBytes: number): Range {
 export function matchesEtag(header: string | undefined, digest: string): boolean {
   if (header === undefined) return false;
   return header.split(',').some((tag) => {
-    const bare = tag.trim().replace(/^W\//, '').replace(/^"(.*)"$/, '$1');
+    const bare = tag
+      .trim()
+      .replace(/^W\//, '')
+      .replace(/^"(.*)"$/, '$1');
     return bare === '*' || bare === digest;
   });
 }

@@ -19,7 +19,10 @@ const PARSED_KEY_MAX = 512;
 export const HOP_HEADER = 'noost-hop';
 
 /** The runtime door: GET and HEAD of the distribution API, without a challenge ever (P-15, P-16). */
-export function newRegistry(parts: RegistryParts, door: () => RuntimeDoor): (req: IncomingMessage, res: ServerResponse) => void {
+export function newRegistry(
+  parts: RegistryParts,
+  door: () => RuntimeDoor,
+): (req: IncomingMessage, res: ServerResponse) => void {
   const parsed = new LRUCache<string, OciRequest>({max: PARSED_MAX});
   const parse = (target: string): OciRequest | undefined => {
     const known = parsed.get(target);
@@ -52,7 +55,12 @@ function check(parse: (target: string) => OciRequest | undefined, req: IncomingM
   if (req.method !== 'GET' && req.method !== 'HEAD')
     throw new OciError('UNSUPPORTED', 'Images of upstreams are read-only here: push to the registry itself');
   const hops = req.headers[HOP_HEADER];
-  if (hops !== undefined && String(hops).split(',').some((id) => id.trim() === hop))
+  if (
+    hops !== undefined &&
+    String(hops)
+      .split(',')
+      .some((id) => id.trim() === hop)
+  )
     throw new OciError('NAME_UNKNOWN', 'This request came from this very agent: the upstream resolves to it');
   return request;
 }
@@ -86,7 +94,11 @@ async function answer(parts: RegistryParts, asked: Omit<Asked, 'signal'>): Promi
         break;
     }
   } catch (error) {
-    answerError(answerFor(error, pull.kind === 'blob' ? 'blob' : pull.kind === 'tags' ? 'name' : 'manifest'), asked, parts.log);
+    answerError(
+      answerFor(error, pull.kind === 'blob' ? 'blob' : pull.kind === 'tags' ? 'name' : 'manifest'),
+      asked,
+      parts.log,
+    );
   }
 }
 
@@ -97,7 +109,11 @@ function answerPing(res: ServerResponse, exchange: Exchange): void {
 }
 
 /** One place where an error becomes a response. After the head only the connection can say it (P-04). */
-function answerError(error: unknown, {req, res, exchange}: {req: IncomingMessage; res: ServerResponse; exchange: Exchange}, log: Log): void {
+function answerError(
+  error: unknown,
+  {req, res, exchange}: {req: IncomingMessage; res: ServerResponse; exchange: Exchange},
+  log: Log,
+): void {
   exchange.result = 'error';
   if (error instanceof ClientGone || res.destroyed) {
     res.destroy();
@@ -105,13 +121,18 @@ function answerError(error: unknown, {req, res, exchange}: {req: IncomingMessage
   }
   const known = error instanceof OciError ? error : new OciError('UNKNOWN', 'Internal error', {cause: error});
   exchange.reason = known.message;
-  if (known.code === 'UNKNOWN') log.error('request failed', {id: exchange.requestId, error: String((error as Error).stack ?? error)});
+  if (known.code === 'UNKNOWN')
+    log.error('request failed', {id: exchange.requestId, error: String((error as Error).stack ?? error)});
   if (res.headersSent) {
     res.destroy(); // closes short with FIN: a runtime resumes after an unexpected end, never after a reset (P-04)
     return;
   }
   const body = JSON.stringify(known);
-  const headers: Record<string, string | number> = {...API_VERSION, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body)};
+  const headers: Record<string, string | number> = {
+    ...API_VERSION,
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+  };
   if (known.code === 'UNSUPPORTED') headers['allow'] = 'GET, HEAD';
   if (known.code === 'UNAVAILABLE') headers['retry-after'] = retryAfter(known);
   if (req.method !== 'GET' && req.method !== 'HEAD') headers['connection'] = 'close'; // its body is not read

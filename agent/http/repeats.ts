@@ -13,7 +13,10 @@ const MOST_UNVERIFIED = 64;
  * twice as many repeats go by unverified: what is asked for again and again is asked for by healthy clients.
  */
 export class Repeats {
-  readonly #known = new LRUCache<string, {unverified: number; readonly allowed: number}>({max: REMEMBERED, ttl: REMEMBERED_MS});
+  readonly #known = new LRUCache<string, {unverified: number; readonly allowed: number}>({
+    max: REMEMBERED,
+    ttl: REMEMBERED_MS,
+  });
 
   /** Whether the send that is about to begin must be verified. */
   suspects(client: string, digest: Digest): boolean {
@@ -29,7 +32,10 @@ export class Repeats {
       this.#known.set(key, {unverified: (known?.unverified ?? 0) + 1, allowed: known?.allowed ?? 1});
       return;
     }
-    const allowed = known !== undefined && known.unverified > 0 ? Math.min(MOST_UNVERIFIED, known.allowed * 2) : (known?.allowed ?? 1);
+    const allowed =
+      known !== undefined && known.unverified > 0
+        ? Math.min(MOST_UNVERIFIED, known.allowed * 2)
+        : (known?.allowed ?? 1);
     this.#known.set(key, {unverified: 0, allowed});
   }
 }

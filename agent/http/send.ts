@@ -136,7 +136,7 @@ class Transfer {
 
   /** Reads and writes; the way without a plain descriptor. */
   async stream(span: Span, from: number): Promise<Interrupted | undefined> {
-    for (let at = from; at < span.end; ) {
+    for (let at = from; at < span.end;) {
       const stop = await this.#available(span, at);
       if (stop !== undefined) return stop;
       at += await this.#writePiece(span, at, STREAM_BYTES);
@@ -167,7 +167,7 @@ class Transfer {
 
   async #pump(span: Span, call: (at: number, length: number) => Promise<number>): Promise<Interrupted | undefined> {
     let full = true; // the first piece goes with the head, by an ordinary write: nothing may overtake the head
-    for (let at = span.start; at < span.end; ) {
+    for (let at = span.start; at < span.end;) {
       const stop = await this.#available(span, at);
       if (stop !== undefined) return stop;
       const length = Math.min(span.limit() - at, SENDFILE_BYTES);

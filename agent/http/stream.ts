@@ -13,7 +13,7 @@ const READ_BYTES = 256 << 10;
  * @throws what the flight failed with.
  */
 export async function sendGrowing(sender: Sender, {res, exchange, signal}: Asked, file: Followed): Promise<void> {
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     signal.throwIfAborted();
     const length = Math.min(READ_BYTES, file.readableBytes - at);
     if (length > 0) {
@@ -36,7 +36,13 @@ export async function sendGrowing(sender: Sender, {res, exchange, signal}: Asked
  * the blob's last (design §1.3).
  * @param end exclusive; `undefined` for all of a blob of unknown size.
  */
-export async function sendThrough(sender: Sender, {res, exchange}: Asked, through: Through, start: number, end: number | undefined): Promise<void> {
+export async function sendThrough(
+  sender: Sender,
+  {res, exchange}: Asked,
+  through: Through,
+  start: number,
+  end: number | undefined,
+): Promise<void> {
   let at = 0;
   let held: Uint8Array | undefined;
   for await (const chunk of through.bytes()) {

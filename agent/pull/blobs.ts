@@ -73,13 +73,21 @@ export class Blobs {
   }
 
   /** Size of a blob, without opening it: for HEAD. Cold ones begin to fly: a GET follows mostly (P-18: never HEAD upstream). */
-  async head(name: RepositoryName, digest: Digest, caller: Caller, signal: AbortSignal): Promise<FlightHead & {hit: boolean}> {
+  async head(
+    name: RepositoryName,
+    digest: Digest,
+    caller: Caller,
+    signal: AbortSignal,
+  ): Promise<FlightHead & {hit: boolean}> {
     const record = await this.#context.store.stat(digest);
     if (record !== undefined && (await this.#mayShow(name, record, caller, signal))) {
       this.#context.store.touch(digest);
       return {sizeBytes: record.sizeBytes, authority: 'anonymous', hit: true};
     }
-    const content = record === undefined ? await this.#cold(name, digest, caller, signal) : await this.#throughAndLink(name, digest, caller, signal);
+    const content =
+      record === undefined
+        ? await this.#cold(name, digest, caller, signal)
+        : await this.#throughAndLink(name, digest, caller, signal);
     switch (content.from) {
       case 'flight':
         content.leave();
@@ -113,15 +121,27 @@ export class Blobs {
     if (!(await wordSuffices(store, name, record.digest))) return false;
     const authority = asksAs(this.#context, name, caller);
     const key = `${keyOf(name, record.digest, authority)} ${caller.allowPrivate}`;
-    await untilAborted(this.#proving.run(key, () => this.#prove(name, record, authority, caller.allowPrivate)), signal);
+    await untilAborted(
+      this.#proving.run(key, () => this.#prove(name, record, authority, caller.allowPrivate)),
+      signal,
+    );
     return true;
   }
 
   /** Asks the registry for the last byte: its answer says whether this repository shows the blob (P-18: no HEAD). */
-  async #prove(name: RepositoryName, {digest, sizeBytes, kind, mediaType}: BlobRecord, authority: Authority, allowPrivate: boolean): Promise<void> {
+  async #prove(
+    name: RepositoryName,
+    {digest, sizeBytes, kind, mediaType}: BlobRecord,
+    authority: Authority,
+    allowPrivate: boolean,
+  ): Promise<void> {
     this.#denied.check(name, digest, authority);
     try {
-      const answer = await this.#firstAnswer(name, digest, Math.max(0, sizeBytes - 1), {authority, allowPrivate, signal: AbortSignal.timeout(30_000)});
+      const answer = await this.#firstAnswer(name, digest, Math.max(0, sizeBytes - 1), {
+        authority,
+        allowPrivate,
+        signal: AbortSignal.timeout(30_000),
+      });
       if (answer.offset === 0 && sizeBytes > 1) answer.body.destroy();
       else answer.body.on('error', () => undefined).resume();
       if (answer.sizeBytes !== undefined && answer.sizeBytes !== sizeBytes)
@@ -133,7 +153,12 @@ export class Blobs {
     }
   }
 
-  async #firstAnswer(name: RepositoryName, digest: Digest, offset: number, ask: Parameters<Source['open']>[2]): ReturnType<Source['open']> {
+  async #firstAnswer(
+    name: RepositoryName,
+    digest: Digest,
+    offset: number,
+    ask: Parameters<Source['open']>[2],
+  ): ReturnType<Source['open']> {
     let failure: unknown = new UpstreamError('down', name.registry, 'No source to ask');
     for (const source of this.#sources(name, digest)) {
       try {
@@ -150,7 +175,12 @@ export class Blobs {
     if (policy.offline) throw offline(name);
     const authority = asksAs(this.#context, name, caller);
     this.#denied.check(name, digest, authority);
-    const plan: FlightPlan = {name, digest, sources: this.#sources(name, digest), ask: {authority, allowPrivate: caller.allowPrivate}};
+    const plan: FlightPlan = {
+      name,
+      digest,
+      sources: this.#sources(name, digest),
+      ask: {authority, allowPrivate: caller.allowPrivate},
+    };
     if (policy.cache === 'never') return this.#through(plan, signal, 'never');
     const key = flightKey(digest, authority, name);
     const running = this.#flights.get(key);
@@ -164,7 +194,12 @@ export class Blobs {
     const content = await this.#landed(flight, plan, true, signal);
     const {name} = flight.plan;
     if (name.registry === plan.name.registry && name.repository === plan.name.repository) return content;
-    const sizeBytes = content.from === 'flight' ? content.head.sizeBytes : content.from === 'cache' ? content.blob.sizeBytes : undefined;
+    const sizeBytes =
+      content.from === 'flight'
+        ? content.head.sizeBytes
+        : content.from === 'cache'
+          ? content.blob.sizeBytes
+          : undefined;
     if (content.from === 'through') return content; // opened for this very plan
     try {
       // Another repository: its registry has to say that it shows this blob, too.
@@ -174,7 +209,10 @@ export class Blobs {
       }
       const record: BlobRecord = {digest: plan.digest, kind: 'blob', sizeBytes, mediaType: undefined};
       const key = `${keyOf(plan.name, plan.digest, plan.ask.authority)} ${caller.allowPrivate}`;
-      await untilAborted(this.#proving.run(key, () => this.#prove(plan.name, record, plan.ask.authority, caller.allowPrivate)), signal);
+      await untilAborted(
+        this.#proving.run(key, () => this.#prove(plan.name, record, plan.ask.authority, caller.allowPrivate)),
+        signal,
+      );
     } catch (error) {
       if (content.from === 'flight') content.leave();
       else content.blob.close();
@@ -185,7 +223,8 @@ export class Blobs {
 
   #begin(key: string, plan: FlightPlan): Flight {
     const {store, now} = this.#context;
-    const bufferBytes = (): number => Math.min(MAX_BUFFER_BYTES, Math.max(MIN_BUFFER_BYTES, BUFFER_BYTES / Math.max(1, this.#flights.size)));
+    const bufferBytes = (): number =>
+      Math.min(MAX_BUFFER_BYTES, Math.max(MIN_BUFFER_BYTES, BUFFER_BYTES / Math.max(1, this.#flights.size)));
     const flight = new Flight(plan, {store, now, bufferBytes, events: this.#flightEvents});
     this.#flights.set(key, flight);
     this.#digests.add(plan.digest);
@@ -225,16 +264,33 @@ export class Blobs {
   }
 
   /** Content of another registry's private repository: this registry has to deliver the bytes; then the link stands. */
-  async #throughAndLink(name: RepositoryName, digest: Digest, caller: Caller, signal: AbortSignal): Promise<BlobContent> {
+  async #throughAndLink(
+    name: RepositoryName,
+    digest: Digest,
+    caller: Caller,
+    signal: AbortSignal,
+  ): Promise<BlobContent> {
     const authority = asksAs(this.#context, name, caller);
     this.#denied.check(name, digest, authority);
-    const plan: FlightPlan = {name, digest, sources: this.#sources(name, digest), ask: {authority, allowPrivate: caller.allowPrivate}};
+    const plan: FlightPlan = {
+      name,
+      digest,
+      sources: this.#sources(name, digest),
+      ask: {authority, allowPrivate: caller.allowPrivate},
+    };
     const through = await this.#openThrough(plan, signal);
-    through.proven = (sizeBytes) => this.#link(name, digest, through.authority, sizeBytes, {kind: 'blob', mediaType: undefined});
+    through.proven = (sizeBytes) =>
+      this.#link(name, digest, through.authority, sizeBytes, {kind: 'blob', mediaType: undefined});
     return {from: 'through', through, why: 'proof'};
   }
 
-  async #link(name: RepositoryName, digest: Digest, authority: Authority, sizeBytes: number, what: Pick<BlobRecord, 'kind' | 'mediaType'>): Promise<void> {
+  async #link(
+    name: RepositoryName,
+    digest: Digest,
+    authority: Authority,
+    sizeBytes: number,
+    what: Pick<BlobRecord, 'kind' | 'mediaType'>,
+  ): Promise<void> {
     const link = {...name, digest, authority, ...what, sizeBytes, provenAt: this.#context.now()};
     await this.#context.store.addLink(link).catch((error: unknown) => {
       this.#context.events.storeFailed('link', error);
@@ -250,7 +306,13 @@ export class Blobs {
 
   #distrust({name, digest, sources}: FlightPlan, {source}: Flight): void {
     this.#context.events.integrity(this.#context.upstream(name).label);
-    const at = source === undefined ? -1 : this.#context.upstream(name).sources(name).findIndex(({kind}, i) => kind === source.kind && sources[i] === source);
+    const at =
+      source === undefined
+        ? -1
+        : this.#context
+            .upstream(name)
+            .sources(name)
+            .findIndex(({kind}, i) => kind === source.kind && sources[i] === source);
     if (at === -1 || sources.length < 2) return;
     if (this.#wrong.size >= 1_000) this.#wrong.clear();
     this.#wrong.set(`${name.registry} ${digest}`, at);
@@ -263,5 +325,9 @@ function flightKey(digest: Digest, authority: Authority, {registry}: RepositoryN
 }
 
 function offline({registry}: RepositoryName): UpstreamError {
-  return new UpstreamError('notFound', registry, `${registry} is offline by configuration, and this is not in the cache`);
+  return new UpstreamError(
+    'notFound',
+    registry,
+    `${registry} is offline by configuration, and this is not in the cache`,
+  );
 }

@@ -6,8 +6,8 @@ import type {Policy} from './policy.ts';
 /** What every part of a pull stands on: handed in, so that tests hand in others. */
 export interface PullContext {
   readonly store: Store;
-  upstream(name: RepositoryName): Upstream;
-  policy(name: RepositoryName): Policy;
+  readonly upstream: (name: RepositoryName) => Upstream;
+  readonly policy: (name: RepositoryName) => Policy;
   readonly now: () => number;
   readonly events: PullEvents;
 }

@@ -202,7 +202,7 @@ export class Flight {
   /** Reads sources to the end of the blob, going on elsewhere when one breaks. */
   async #transfer(ingest: Ingest, first: BlobAnswer): Promise<void> {
     let answer = first;
-    for (let tries = 0; ; ) {
+    for (let tries = 0; ;) {
       const before = ingest.writtenBytes;
       try {
         this.#checkSize(answer);

@@ -53,7 +53,11 @@ export class Manifests {
     const stored = await this.stored(name, digest, caller.authority);
     if (stored !== undefined) return stored;
     if (this.#context.policy(name).offline)
-      throw new UpstreamError('notFound', name.registry, `${name.registry} is offline by configuration, and this is not in the cache`);
+      throw new UpstreamError(
+        'notFound',
+        name.registry,
+        `${name.registry} is offline by configuration, and this is not in the cache`,
+      );
     return this.fetch(name, digest, caller, signal);
   }
 
@@ -81,7 +85,12 @@ export class Manifests {
     return untilAborted(shared, signal);
   }
 
-  async #ask(name: RepositoryName, reference: string, authority: Authority, allowPrivate: boolean): Promise<ManifestContent> {
+  async #ask(
+    name: RepositoryName,
+    reference: string,
+    authority: Authority,
+    allowPrivate: boolean,
+  ): Promise<ManifestContent> {
     const upstream = this.#context.upstream(name);
     try {
       const signal = AbortSignal.timeout(60_000);
@@ -89,7 +98,8 @@ export class Manifests {
       return await this.#keep(name, answer);
     } catch (error) {
       this.#denied.note(name, reference, authority, error);
-      if (error instanceof UpstreamError && error.failure === 'unauthorized') this.#context.events.withoutCredentials(upstream.label);
+      if (error instanceof UpstreamError && error.failure === 'unauthorized')
+        this.#context.events.withoutCredentials(upstream.label);
       throw error;
     }
   }
@@ -106,7 +116,15 @@ export class Manifests {
         .catch((error: unknown) => {
           this.#context.events.storeFailed('manifest', error); // a cache error is a miss, not a failure
         });
-      const link = {...name, digest, authority, kind: 'manifest' as const, mediaType: manifest.mediaType, sizeBytes: bytes.length, provenAt: this.#context.now()};
+      const link = {
+        ...name,
+        digest,
+        authority,
+        kind: 'manifest' as const,
+        mediaType: manifest.mediaType,
+        sizeBytes: bytes.length,
+        provenAt: this.#context.now(),
+      };
       await this.#context.store.addLink(link).catch((error: unknown) => {
         this.#context.events.storeFailed('link', error);
       });
@@ -123,7 +141,12 @@ export class Manifests {
       if (ingest.resumedBytes > 0) await ingest.restart();
       await ingest.append([bytes]);
       await ingest.verify(bytes.length);
-      await ingest.commit({kind: 'manifest', mediaType: manifest.mediaType, children: childrenOf(manifest), link: undefined});
+      await ingest.commit({
+        kind: 'manifest',
+        mediaType: manifest.mediaType,
+        children: childrenOf(manifest),
+        link: undefined,
+      });
       done = true;
     } finally {
       if (!done) await ingest.abandon(false);
@@ -134,11 +157,20 @@ export class Manifests {
 /** @throws {UpstreamError} `protocol` if the upstream sent no manifest; `notFound` for schema 1, which we do not carry (A-078). */
 function manifestIn(name: RepositoryName, answer: ManifestAnswer): Manifest {
   if (isSchema1(answer.mediaType))
-    throw new UpstreamError('notFound', name.registry, `${name.registry} has this image in schema 1 only, which is asked of it directly`);
+    throw new UpstreamError(
+      'notFound',
+      name.registry,
+      `${name.registry} has this image in schema 1 only, which is asked of it directly`,
+    );
   try {
     return readManifest(answer.bytes, answer.mediaType);
   } catch (error) {
-    throw new UpstreamError('protocol', name.registry, `${name.registry} sent no manifest: ${(error as Error).message}`, {cause: error});
+    throw new UpstreamError(
+      'protocol',
+      name.registry,
+      `${name.registry} sent no manifest: ${(error as Error).message}`,
+      {cause: error},
+    );
   }
 }
 

@@ -48,7 +48,8 @@ export class Pages {
     const policy = this.#context.policy(query.name);
     const age = known === undefined ? Infinity : this.#context.now() - known.at;
     const freshMs = query.digest === undefined ? policy.freshForMs : Math.min(policy.freshForMs, REFERRERS_FRESH_MS);
-    if (known !== undefined && age >= 0 && age < freshMs) return Promise.resolve({page: known.page, state: 'hit', reason: undefined});
+    if (known !== undefined && age >= 0 && age < freshMs)
+      return Promise.resolve({page: known.page, state: 'hit', reason: undefined});
     if (policy.offline) return this.#offline(query, known?.page);
     const asking = this.#asking.run(key, async () => {
       try {
@@ -67,10 +68,18 @@ export class Pages {
     this.#denied.check(name, reference, authority);
     const upstream = this.#context.upstream(name);
     const options = {authority, allowPrivate, signal: AbortSignal.timeout(60_000)};
-    return digest === undefined ? upstream.listTags(name, query, options) : upstream.listReferrers(name, digest, query, options);
+    return digest === undefined
+      ? upstream.listTags(name, query, options)
+      : upstream.listReferrers(name, digest, query, options);
   }
 
-  #failed({name, digest}: PageQuery, authority: 'anonymous' | 'node', known: {page: Page} | undefined, age: number, error: unknown): PageContent {
+  #failed(
+    {name, digest}: PageQuery,
+    authority: 'anonymous' | 'node',
+    known: {page: Page} | undefined,
+    age: number,
+    error: unknown,
+  ): PageContent {
     if (!(error instanceof UpstreamError)) throw error;
     this.#denied.note(name, digest === undefined ? 'tags' : `referrers ${digest}`, authority, error);
     if (known === undefined || age >= staleForMs(this.#context.policy(name).staleIfError, error.failure)) throw error;
@@ -80,6 +89,12 @@ export class Pages {
 
   #offline({name}: PageQuery, page: Page | undefined): Promise<PageContent> {
     if (page !== undefined) return Promise.resolve({page, state: 'stale', reason: 'offline'});
-    return Promise.reject(new UpstreamError('notFound', name.registry, `${name.registry} is offline by configuration, and this list is not known`));
+    return Promise.reject(
+      new UpstreamError(
+        'notFound',
+        name.registry,
+        `${name.registry} is offline by configuration, and this list is not known`,
+      ),
+    );
   }
 }

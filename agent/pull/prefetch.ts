@@ -1,7 +1,14 @@
 import type {Digest} from '../../oci/digest.ts';
 import {isDigest} from '../../oci/digest.ts';
 import {readManifest, type Descriptor, type Manifest} from '../../oci/descriptor.ts';
-import {NoSuchPlatformError, type ApiBackend, type PullEvent, type Pulled, type PullRequest, type Refreshed} from '../api/backend.ts';
+import {
+  NoSuchPlatformError,
+  type ApiBackend,
+  type PullEvent,
+  type Pulled,
+  type PullRequest,
+  type Refreshed,
+} from '../api/backend.ts';
 import type {Caller} from '../access/caller.ts';
 import {StoreFullError, type Store} from '../store/contract.ts';
 import type {Followed} from './flight.ts';
@@ -24,7 +31,9 @@ export function newBackend(puller: Puller, store: Store): ApiBackend {
     },
     async pull(request, onEvent, signal): Promise<Pulled> {
       const {name, reference} = request;
-      const digest = isDigest(reference) ? reference : (await puller.tags.resolve(name, reference, ADMINISTRATOR, 'body', signal)).digest;
+      const digest = isDigest(reference)
+        ? reference
+        : (await puller.tags.resolve(name, reference, ADMINISTRATOR, 'body', signal)).digest;
       return new Prefetch(puller, request, onEvent, signal).run(digest);
     },
   };
@@ -63,7 +72,14 @@ class Prefetch {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) await this.#blob(next);
     };
     await Promise.all(Array.from({length: PARALLEL}, work));
-    return {digest, platforms: this.#platforms, manifests: this.#manifests, blobs, totalBytes, fetchedBytes: this.#fetchedBytes};
+    return {
+      digest,
+      platforms: this.#platforms,
+      manifests: this.#manifests,
+      blobs,
+      totalBytes,
+      fetchedBytes: this.#fetchedBytes,
+    };
   }
 
   async #collect(digest: Digest, depth: number): Promise<Manifest> {
@@ -94,7 +110,9 @@ class Prefetch {
   #checkPlatforms(root: Manifest): void {
     const {platforms} = this.#request;
     if (platforms === 'all' || root.manifests.length === 0) return;
-    const missing = platforms.filter((wanted) => !this.#platforms.some((has) => has === wanted || has.startsWith(`${wanted}/`)));
+    const missing = platforms.filter(
+      (wanted) => !this.#platforms.some((has) => has === wanted || has.startsWith(`${wanted}/`)),
+    );
     if (missing.length === 0) return;
     const has = [...new Set(root.manifests.filter(({platform}) => platform !== undefined).map(platformOf))];
     throw new NoSuchPlatformError(`The image has nothing for ${missing.join(', ')}; it has ${has.join(', ')}`);
@@ -119,7 +137,9 @@ class Prefetch {
         break;
       case 'through':
         content.through.close();
-        throw new StoreFullError(`The cache cannot keep ${digest}: it is full, cannot be written, or was told to keep nothing of this upstream`);
+        throw new StoreFullError(
+          `The cache cannot keep ${digest}: it is full, cannot be written, or was told to keep nothing of this upstream`,
+        );
     }
     this.#doneBlobs++;
     this.#onEvent({event: 'blob', digest, sizeBytes, source: content.from === 'cache' ? 'cache' : 'upstream'});
@@ -127,7 +147,7 @@ class Prefetch {
   }
 
   async #follow(file: Followed): Promise<void> {
-    for (let counted = 0; ; ) {
+    for (let counted = 0; ;) {
       this.#doneBytes += file.readableBytes - counted;
       counted = file.readableBytes;
       this.#tell();
@@ -144,5 +164,7 @@ class Prefetch {
 }
 
 function platformOf({platform}: Descriptor): string {
-  return platform === undefined ? 'unknown' : [platform.os, platform.architecture, platform.variant].filter((part) => part !== undefined).join('/');
+  return platform === undefined
+    ? 'unknown'
+    : [platform.os, platform.architecture, platform.variant].filter((part) => part !== undefined).join('/');
 }

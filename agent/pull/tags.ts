@@ -41,7 +41,8 @@ export class Tags {
   /** Without a promise, if it is fresh and in memory: the warm path. */
   peek(name: RepositoryName, tag: string, caller: Authority): Resolved | undefined {
     const {store} = this.#context;
-    const record = (caller === 'node' ? store.peekTag(name, tag, 'node') : undefined) ?? store.peekTag(name, tag, 'anonymous');
+    const record =
+      (caller === 'node' ? store.peekTag(name, tag, 'node') : undefined) ?? store.peekTag(name, tag, 'anonymous');
     return record && this.#isFresh(record) ? this.#as(record, 'hit', undefined) : undefined;
   }
 
@@ -49,7 +50,13 @@ export class Tags {
    * @param want `body` where the client asks for the manifest too: an unknown tag then costs one request, not two.
    * @throws {UpstreamError}
    */
-  async resolve(name: RepositoryName, tag: string, caller: Caller, want: 'head' | 'body', signal: AbortSignal): Promise<Resolved> {
+  async resolve(
+    name: RepositoryName,
+    tag: string,
+    caller: Caller,
+    want: 'head' | 'body',
+    signal: AbortSignal,
+  ): Promise<Resolved> {
     const record = await this.#record(name, tag, caller.authority);
     if (record !== undefined && this.#isFresh(record)) return this.#as(record, 'hit', undefined);
     if (this.#context.policy(name).offline) return this.#offline(name, record, caller);
@@ -58,7 +65,12 @@ export class Tags {
   }
 
   /** Who knows an answer that may be served stale waits less long for an upstream that hangs; the question goes on. */
-  async #patiently(asked: Promise<Resolved>, name: RepositoryName, record: TagRecord, caller: Caller): Promise<Resolved> {
+  async #patiently(
+    asked: Promise<Resolved>,
+    name: RepositoryName,
+    record: TagRecord,
+    caller: Caller,
+  ): Promise<Resolved> {
     const waited = new AbortController();
     const late = delay(PATIENCE_MS, 'late' as const, {signal: waited.signal, ref: false}).catch(() => 'late' as const);
     const first = await Promise.race([asked, late]).finally(() => {
@@ -73,14 +85,26 @@ export class Tags {
   }
 
   /** Asks the upstream now, whatever freshness says: `noost refresh`. @throws {UpstreamError} */
-  async refresh(name: RepositoryName, tag: string, caller: Caller, signal: AbortSignal): Promise<{before: Digest | undefined; after: Resolved}> {
+  async refresh(
+    name: RepositoryName,
+    tag: string,
+    caller: Caller,
+    signal: AbortSignal,
+  ): Promise<{before: Digest | undefined; after: Resolved}> {
     const record = await this.#record(name, tag, caller.authority);
     const authority = asksAs(this.#context, name, caller);
     const after = await this.#ask(name, tag, authority, caller.allowPrivate, signal);
     return {before: record?.digest, after};
   }
 
-  #shared(name: RepositoryName, tag: string, caller: Caller, record: TagRecord | undefined, want: 'head' | 'body', signal: AbortSignal): Promise<Resolved> {
+  #shared(
+    name: RepositoryName,
+    tag: string,
+    caller: Caller,
+    record: TagRecord | undefined,
+    want: 'head' | 'body',
+    signal: AbortSignal,
+  ): Promise<Resolved> {
     const authority = asksAs(this.#context, name, caller);
     // Without a record a GET proves the tag and brings the manifest in one request; those who only ask HEAD join either.
     const key = `${keyOf(name, tag, authority)} ${caller.allowPrivate}`;
@@ -96,7 +120,13 @@ export class Tags {
     return untilAborted(shared, signal);
   }
 
-  async #ask(name: RepositoryName, tag: string, authority: Authority, allowPrivate: boolean, signal: AbortSignal): Promise<Resolved> {
+  async #ask(
+    name: RepositoryName,
+    tag: string,
+    authority: Authority,
+    allowPrivate: boolean,
+    signal: AbortSignal,
+  ): Promise<Resolved> {
     const upstream = this.#context.upstream(name);
     const options = {authority, allowPrivate, signal};
     const head: ManifestHead = await upstream.headManifest(name, tag, options);
@@ -111,7 +141,14 @@ export class Tags {
     return this.#learned(name, tag, content.digest, content.mediaType, content.bytes.length, authority);
   }
 
-  async #learned(name: RepositoryName, tag: string, digest: Digest, mediaType: string, sizeBytes: number, authority: Authority): Promise<Resolved> {
+  async #learned(
+    name: RepositoryName,
+    tag: string,
+    digest: Digest,
+    mediaType: string,
+    sizeBytes: number,
+    authority: Authority,
+  ): Promise<Resolved> {
     const record: TagRecord = {...name, tag, authority, digest, mediaType, sizeBytes, resolvedAt: this.#context.now()};
     if (this.#context.policy(name).cache === 'always')
       await this.#context.store.putTag(record).catch((error: unknown) => {
@@ -121,7 +158,13 @@ export class Tags {
   }
 
   /** The upstream failed: what is known may be served for a while, said aloud, or is dropped (C-070). */
-  async #failed(name: RepositoryName, tag: string, caller: Caller, record: TagRecord | undefined, error: unknown): Promise<Resolved> {
+  async #failed(
+    name: RepositoryName,
+    tag: string,
+    caller: Caller,
+    record: TagRecord | undefined,
+    error: unknown,
+  ): Promise<Resolved> {
     const upstream = this.#context.upstream(name);
     if (!(error instanceof UpstreamError)) throw error;
     const authority = asksAs(this.#context, name, caller);
@@ -144,12 +187,17 @@ export class Tags {
       this.#context.events.stale(this.#context.upstream(name).label, 'offline');
       return this.#as(record, 'stale', 'offline');
     }
-    throw new UpstreamError('notFound', name.registry, `${name.registry} is offline by configuration, and this tag is not in the cache`);
+    throw new UpstreamError(
+      'notFound',
+      name.registry,
+      `${name.registry} is offline by configuration, and this tag is not in the cache`,
+    );
   }
 
   async #record(name: RepositoryName, tag: string, caller: Authority): Promise<TagRecord | undefined> {
     const {store} = this.#context;
-    const own = caller === 'node' ? (store.peekTag(name, tag, 'node') ?? (await store.tag(name, tag, 'node'))) : undefined;
+    const own =
+      caller === 'node' ? (store.peekTag(name, tag, 'node') ?? (await store.tag(name, tag, 'node'))) : undefined;
     return own ?? store.peekTag(name, tag, 'anonymous') ?? store.tag(name, tag, 'anonymous');
   }
 

@@ -82,14 +82,14 @@ export class Through {
 
   async *#raw(): AsyncGenerator<Uint8Array> {
     let at = 0;
-    for (; at < this.#prefix.bytes; ) {
+    for (; at < this.#prefix.bytes;) {
       const length = Math.min(PREFIX_CHUNK, this.#prefix.bytes - at);
       const {bytesRead, buffer} = await readAsync(this.#prefix.fd, Buffer.allocUnsafe(length), 0, length, at);
       if (bytesRead === 0) throw new UpstreamError('down', this.#plan.name.registry, 'The beginning on disk is gone');
       at += bytesRead;
       yield buffer.subarray(0, bytesRead);
     }
-    for (let tries = 0; ; ) {
+    for (let tries = 0; ;) {
       const before = at;
       try {
         for await (const chunk of rest(this.#answer, at)) {

@@ -43,7 +43,7 @@ export function natureOf(bytes: Buffer): Nature {
 
 function mediaTypeOf(text: unknown, isIndex: boolean): string {
   if (typeof text === 'string' && MEDIA_TYPE.test(text)) return text;
-  // Only OCI leaves it out; docker's schema 2 must say it (A-133).
+  // Only OCI leaves it out; docker's schema 2 must say it (A-134).
   return `application/vnd.oci.image.${isIndex ? 'index' : 'manifest'}.v1+json`;
 }
 

@@ -104,7 +104,11 @@ export interface Store {
 
   usage(): Promise<Usage>;
   /** For `noost ls`: tags with what is on disk below them, a page at a time in name order. */
-  images(options: {readonly after?: string; readonly limit: number; readonly match?: string}): Promise<readonly ImageRecord[]>;
+  images(options: {
+    readonly after?: string;
+    readonly limit: number;
+    readonly match?: string;
+  }): Promise<readonly ImageRecord[]>;
   /** Forgets a tag (all authorities), or a digest and what only it needs. @returns bytes freed. */
   removeImage(name: RepositoryName, reference: string): Promise<number>;
   /** Limits from a reloaded configuration; evicts in the background if they shrank. */

@@ -1,4 +1,14 @@
-import {chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, statfsSync, writeSync} from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statfsSync,
+  writeSync,
+} from 'node:fs';
 import {join} from 'node:path';
 import {type Digest, splitDigest} from '../../oci/digest.ts';
 

@@ -53,8 +53,8 @@ export const blobQueries = {
   },
 
   /** The file was hashed again and is right although its times have changed. */
-  restamp(index: IndexDatabase, digest: Digest, stamp: string): void {
-    index.run('UPDATE blobs SET stamp = ? WHERE digest = ?', stamp, digest);
+  restamp(index: IndexDatabase, digest: Digest, sizeBytes: number, stamp: string): void {
+    index.run('UPDATE blobs SET size = ?, stamp = ? WHERE digest = ?', sizeBytes, stamp, digest);
   },
 
   /**

@@ -117,7 +117,12 @@ function releaseDigest(index: IndexDatabase, name: RepositoryName, digest: Diges
       WHERE c.child = ?) AS needed`,
     ...[digest, digest, name.registry, name.repository, digest],
   );
-  index.run('DELETE FROM links WHERE digest = ? AND registry = ? AND repository = ?', digest, name.registry, name.repository);
+  index.run(
+    'DELETE FROM links WHERE digest = ? AND registry = ? AND repository = ?',
+    digest,
+    name.registry,
+    name.repository,
+  );
   return others?.['needed'] === 1 ? [] : exclusiveBelow(index, digest);
 }
 
@@ -127,7 +132,10 @@ function exclusiveBelow(index: IndexDatabase, root: Digest): Digest[] {
   const stack: string[] = [root];
   for (let digest = stack.pop(); digest !== undefined; digest = stack.pop()) {
     gone.add(digest);
-    const children = index.all('SELECT c.child FROM children c JOIN blobs b ON b.digest = c.child WHERE c.parent = ?', digest);
+    const children = index.all(
+      'SELECT c.child FROM children c JOIN blobs b ON b.digest = c.child WHERE c.parent = ?',
+      digest,
+    );
     for (const child of children.map((row) => String(row['child']))) {
       const parents = index.all(
         'SELECT c.parent FROM children c JOIN blobs b ON b.digest = c.parent WHERE c.child = ?',

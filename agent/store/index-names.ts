@@ -66,7 +66,8 @@ export const nameQueries = {
     ]) {
       const loose = `FROM ${table} WHERE digest NOT IN (SELECT digest FROM blobs)`;
       dropped += index.run(`DELETE ${loose} AND ${at} < ?`, before);
-      if (Number(index.get(`SELECT count(*) AS n ${loose}`)?.['n']) > MAX_LOOSE_NAMES) dropped += index.run(`DELETE ${loose}`);
+      if (Number(index.get(`SELECT count(*) AS n ${loose}`)?.['n']) > MAX_LOOSE_NAMES)
+        dropped += index.run(`DELETE ${loose}`);
     }
     return dropped;
   },

@@ -71,7 +71,8 @@ export const rankQueries = {
   /** Last uses, in ms since the epoch. */
   touch(index: IndexDatabase, uses: readonly (readonly [Digest, number])[]): void {
     index.transaction(() => {
-      for (const [digest, at] of uses) index.run('UPDATE blobs SET used_at = ? WHERE digest = ?', Math.trunc(at), digest);
+      for (const [digest, at] of uses)
+        index.run('UPDATE blobs SET used_at = ? WHERE digest = ?', Math.trunc(at), digest);
     });
   },
 
@@ -147,7 +148,10 @@ class Ranking {
   }
 
   #parents(digest: Digest): Ranked[] {
-    return this.#index.all(PARENTS, digest).map(rankedOf).filter((parent) => !this.#gone.has(parent.digest));
+    return this.#index
+      .all(PARENTS, digest)
+      .map(rankedOf)
+      .filter((parent) => !this.#gone.has(parent.digest));
   }
 
   /** Latest use that counts for it, and whether it or what needs it is protected. */

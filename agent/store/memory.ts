@@ -1,21 +1,13 @@
 import {LRUCache} from 'lru-cache';
 import type {Digest} from '../../oci/digest.ts';
 import type {Authority, RepositoryName} from '../../oci/source.ts';
-import type {BlobRecord, Link, TagRecord} from './contract.ts';
+import type {Link, TagRecord} from './contract.ts';
 import type {BlobRow} from './index-blobs.ts';
 
 const MAX_ROWS = 20_000;
 const MAX_LINKED = 10_000;
 const MAX_NAMES_A_DIGEST = 100;
 const MAX_TAGS = 10_000;
-/** Bytes of manifests. An ordinary one has 1 to 10 KiB; larger than a sixteenth of this stays on disk. */
-const MANIFEST_BYTES = 16 * 1024 * 1024;
-
-/** A small blob with its bytes, which have been hashed. */
-export interface Content {
-  readonly record: BlobRecord;
-  readonly bytes: Buffer;
-}
 
 /**
  * What the index said lately, so that a warm request asks no other thread. Every change goes through here as well:
@@ -23,11 +15,6 @@ export interface Content {
  */
 export class Memory {
   readonly #rows = new LRUCache<Digest, BlobRow>({max: MAX_ROWS});
-  readonly #contents = new LRUCache<Digest, Content>({
-    maxSize: MANIFEST_BYTES,
-    maxEntrySize: MANIFEST_BYTES / 16,
-    sizeCalculation: ({bytes}) => bytes.length + 512,
-  });
   /** Digest → repository (`everywhere` for all) → links. */
   readonly #links = new LRUCache<Digest, Map<string, readonly Link[]>>({max: MAX_LINKED});
   /** Tag with repository and authority → what it is; no record: known to be unknown. */
@@ -42,9 +29,6 @@ export class Memory {
   row(digest: Digest): BlobRow | undefined {
     return this.#rows.get(digest);
   }
-  content(digest: Digest): Content | undefined {
-    return this.#contents.get(digest);
-  }
   /** `undefined`: not in memory. An empty list: there are none. */
   links(digest: Digest, name: RepositoryName | undefined): readonly Link[] | undefined {
     return this.#links.get(digest)?.get(placeOf(name));
@@ -56,9 +40,6 @@ export class Memory {
 
   keepRow(row: BlobRow): void {
     this.#rows.set(row.digest, row);
-  }
-  keepContent(content: Content): void {
-    this.#contents.set(content.record.digest, content);
   }
   keepLinks(digest: Digest, name: RepositoryName | undefined, links: readonly Link[]): void {
     let places = this.#links.get(digest);
@@ -77,7 +58,8 @@ export class Memory {
     places?.delete(placeOf(undefined));
     // Without `known` there may be more in the index: asked when needed.
     places?.delete(placeOf(link));
-    if (known) this.keepLinks(link.digest, link, [...known.filter(({authority}) => authority !== link.authority), link]);
+    if (known)
+      this.keepLinks(link.digest, link, [...known.filter(({authority}) => authority !== link.authority), link]);
   }
 
   putTag(record: TagRecord): void {
@@ -94,7 +76,6 @@ export class Memory {
     this.#changes++;
     for (const digest of digests) {
       this.#rows.delete(digest);
-      this.#contents.delete(digest);
       if (names) this.#links.delete(digest);
     }
     if (!names) return;

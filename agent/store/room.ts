@@ -129,7 +129,10 @@ export class Room {
   }
 
   /** How much too little there is for `bytes` more. */
-  async #shortage(bytes: number, maxBytes: number): Promise<{readonly bytes: number; readonly reason: 'size' | 'free'}> {
+  async #shortage(
+    bytes: number,
+    maxBytes: number,
+  ): Promise<{readonly bytes: number; readonly reason: 'size' | 'free'}> {
     const size = this.takenBytes + bytes - maxBytes;
     if (size > 0) return {bytes: size, reason: 'size'};
     await this.#look();
@@ -161,7 +164,7 @@ export class Room {
     if (this.#draining) return;
     this.#draining = true;
     try {
-      for (let freed = 1; freed > 0 && !this.#closed; ) {
+      for (let freed = 1; freed > 0 && !this.#closed;) {
         freed = await this.#alone(async () => {
           const excess = this.takenBytes - this.#limits.maxBytes * LOW_WATER;
           return excess > 0 ? await this.#parts.evict(Math.min(excess, this.#limits.maxBytes / 50), 'size') : 0;

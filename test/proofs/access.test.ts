@@ -21,7 +21,9 @@ before(async () => {
 });
 after(() => rm(folder, {recursive: true}));
 
-function agentFor(registries: Readonly<Record<string, {registry: FakeRegistry; credentials?: boolean}>>): Promise<AgentRig> {
+function agentFor(
+  registries: Readonly<Record<string, {registry: FakeRegistry; credentials?: boolean}>>,
+): Promise<AgentRig> {
   const upstreams = Object.entries(registries).map(([host, {registry, credentials}]) => ({
     host,
     url: registry.url,
@@ -37,7 +39,8 @@ for (const auth of ['basic', 'bearer'] satisfies FakeOptions['auth'][]) {
     const layer = String(image.layers[0]);
     await using agent = await agentFor({'reg.test': {registry, credentials: true}});
     const address = agent.address;
-    const get = (path: string, headers: Record<string, string> = {}, method = 'GET'): Promise<Answer> => ask(address, path, {headers, method});
+    const get = (path: string, headers: Record<string, string> = {}, method = 'GET'): Promise<Answer> =>
+      ask(address, path, {headers, method});
 
     for (const path of [`manifests/v1`, `manifests/${image.digest}`, `blobs/${layer}`, `blobs/${image.config}`]) {
       const answer = await get(`/v2/private/${path}?ns=reg.test`, PROVEN);
@@ -56,7 +59,13 @@ for (const auth of ['basic', 'bearer'] satisfies FakeOptions['auth'][]) {
       `/v2/other/manifests/${image.digest}?ns=reg.test`,
       '/v2/private/tags/list?ns=reg.test',
     ];
-    const attempts: Record<string, string>[] = [{}, {'noost-node-secret': ''}, {'noost-node-secret': `${SECRET}x`}, {'noost-node-secret': SECRET.slice(1)}, {authorization: `Basic ${SECRET}`}];
+    const attempts: Record<string, string>[] = [
+      {},
+      {'noost-node-secret': ''},
+      {'noost-node-secret': `${SECRET}x`},
+      {'noost-node-secret': SECRET.slice(1)},
+      {authorization: `Basic ${SECRET}`},
+    ];
     for (const path of paths)
       for (const headers of [...attempts, {range: 'bytes=0-10'}, {'if-none-match': `"${image.digest}"`}])
         for (const method of ['GET', 'HEAD']) {
@@ -107,7 +116,9 @@ test('a public blob that another repository has is shown there only when its reg
   const digest = registry.content.addBlob('one', bytes);
   registry.content.addBlob('two', bytes);
   registry.content.at('three');
-  await using agent = await AgentRig.start({config: {cache: {minFreeDisk: '0%'}, upstreams: [{host: 'reg.test', url: registry.url}]}});
+  await using agent = await AgentRig.start({
+    config: {cache: {minFreeDisk: '0%'}, upstreams: [{host: 'reg.test', url: registry.url}]},
+  });
   assert.ok((await ask(agent.address, `/v2/one/blobs/${digest}?ns=reg.test`)).body.equals(bytes));
   const proof = await ask(agent.address, `/v2/two/blobs/${digest}?ns=reg.test`);
   assert.ok(proof.body.equals(bytes));
@@ -137,7 +148,10 @@ test('neither log nor metrics hold the secret, the password or a token', async (
   await ask(address, '/v2/private/manifests/v1?ns=reg.test', {headers: {'noost-node-secret': 'wrong-secret-guess'}});
   const metrics = await agent.admin('/metrics');
   await agent.stop();
-  const tokens = registry.requests.map(({headers}) => String(headers['authorization'] ?? '')).filter((value) => value !== '').map((value) => value.split(' ')[1] ?? '');
+  const tokens = registry.requests
+    .map(({headers}) => String(headers['authorization'] ?? ''))
+    .filter((value) => value !== '')
+    .map((value) => value.split(' ')[1] ?? '');
   assert.ok(tokens.length > 0);
   for (const secret of [SECRET, 'wrong-secret-guess', ...tokens])
     for (const text of [agent.lines.join('\n'), metrics]) assert.ok(!text.includes(secret));

@@ -22,64 +22,86 @@ async function pull(agent: AgentRig, tag: string, image: FakeImage): Promise<voi
 }
 
 const start = (registry: FakeRegistry): Promise<AgentRig> =>
-  AgentRig.start({config: {cache: {maxSize: '64MiB', minFreeDisk: '0%'}, upstreams: [{host: 'up.test', url: registry.url, freshFor: '1h'}]}});
+  AgentRig.start({
+    config: {
+      cache: {maxSize: '64MiB', minFreeDisk: '0%'},
+      upstreams: [{host: 'up.test', url: registry.url, freshFor: '1h'}],
+    },
+  });
 
-test('filling ten times the limit keeps usage under it at every moment, and the last image is whole', {timeout: 180_000}, async () => {
-  await using registry = await FakeRegistry.start();
-  await using agent = await start(registry);
-  let most = 0;
-  const watch = setInterval(() => {
-    void agent.metric('noost_cache_bytes').then((bytes) => {
-      most = Math.max(most, bytes);
-    });
-  }, 50);
-  let last: FakeImage | undefined;
-  for (let i = 0; i < 40; i++) {
-    last = registry.content.addImage('app', `v${i}`, [randomBytes(8 * MIB), randomBytes(8 * MIB)]);
-    await pull(agent, `v${i}`, last);
-  }
-  clearInterval(watch);
-  assert.ok(most > LIMIT / 2 && most <= LIMIT, `${most} of ${LIMIT}`);
-  assert.ok((await agent.metric('noost_cache_evictions_total', {reason: 'size'})) >= 70);
-  registry.clear();
-  await pull(agent, 'v39', last as FakeImage);
-  assert.deepEqual(registry.lines(), [], 'the last image is on disk as a whole');
-});
+test(
+  'filling ten times the limit keeps usage under it at every moment, and the last image is whole',
+  {timeout: 180_000},
+  async () => {
+    await using registry = await FakeRegistry.start();
+    await using agent = await start(registry);
+    let most = 0;
+    const watch = setInterval(() => {
+      void agent.metric('noost_cache_bytes').then((bytes) => {
+        most = Math.max(most, bytes);
+      });
+    }, 50);
+    let last: FakeImage | undefined;
+    for (let i = 0; i < 40; i++) {
+      last = registry.content.addImage('app', `v${i}`, [randomBytes(8 * MIB), randomBytes(8 * MIB)]);
+      await pull(agent, `v${i}`, last);
+    }
+    clearInterval(watch);
+    assert.ok(most > LIMIT / 2 && most <= LIMIT, `${most} of ${LIMIT}`);
+    assert.ok((await agent.metric('noost_cache_evictions_total', {reason: 'size'})) >= 70);
+    registry.clear();
+    await pull(agent, 'v39', last as FakeImage);
+    assert.deepEqual(registry.lines(), [], 'the last image is on disk as a whole');
+  },
+);
 
-test('whole images are dropped, the least recently asked for first; base layers of images in use stay', {timeout: 120_000}, async () => {
-  await using registry = await FakeRegistry.start();
-  await using agent = await start(registry);
-  const base = randomBytes(20 * MIB);
-  const old = registry.content.addImage('app', 'old', [randomBytes(10 * MIB)]);
-  const used = registry.content.addImage('app', 'used', [base, randomBytes(MIB)]);
-  await pull(agent, 'old', old);
-  await pull(agent, 'used', used);
-  await delay(1_100);
-  // A runtime that has an image asks only HEAD for its tag, and never again for its layers (design §5).
-  assert.equal((await ask(agent.address, '/v2/app/manifests/used?ns=up.test', {method: 'HEAD'})).status, 200);
-  for (let i = 0; i < 6; i++) {
-    const image = registry.content.addImage('app', `n${i}`, [randomBytes(12 * MIB)]);
-    await pull(agent, `n${i}`, image);
+test(
+  'whole images are dropped, the least recently asked for first; base layers of images in use stay',
+  {timeout: 120_000},
+  async () => {
+    await using registry = await FakeRegistry.start();
+    await using agent = await start(registry);
+    const base = randomBytes(20 * MIB);
+    const old = registry.content.addImage('app', 'old', [randomBytes(10 * MIB)]);
+    const used = registry.content.addImage('app', 'used', [base, randomBytes(MIB)]);
+    await pull(agent, 'old', old);
+    await pull(agent, 'used', used);
     await delay(1_100);
-    await ask(agent.address, '/v2/app/manifests/used?ns=up.test', {method: 'HEAD'});
-  }
-  registry.clear();
-  await pull(agent, 'used', used);
-  assert.deepEqual(registry.lines(), [], 'the image in use is whole');
-  assert.equal((await ask(agent.address, `/v2/app/blobs/${old.layers[0]}?ns=up.test`, {keep: false})).digest, old.layers[0]);
-  assert.ok(registry.lines().length > 0, 'the old one had gone');
-});
+    // A runtime that has an image asks only HEAD for its tag, and never again for its layers (design §5).
+    assert.equal((await ask(agent.address, '/v2/app/manifests/used?ns=up.test', {method: 'HEAD'})).status, 200);
+    for (let i = 0; i < 6; i++) {
+      const image = registry.content.addImage('app', `n${i}`, [randomBytes(12 * MIB)]);
+      await pull(agent, `n${i}`, image);
+      await delay(1_100);
+      await ask(agent.address, '/v2/app/manifests/used?ns=up.test', {method: 'HEAD'});
+    }
+    registry.clear();
+    await pull(agent, 'used', used);
+    assert.deepEqual(registry.lines(), [], 'the image in use is whole');
+    assert.equal(
+      (await ask(agent.address, `/v2/app/blobs/${old.layers[0]}?ns=up.test`, {keep: false})).digest,
+      old.layers[0],
+    );
+    assert.ok(registry.lines().length > 0, 'the old one had gone');
+  },
+);
 
 test('a transfer that runs while its blob is dropped ends right', {timeout: 120_000}, async () => {
   await using registry = await FakeRegistry.start();
   await using agent = await start(registry);
   const victim = registry.content.addImage('app', 'victim', [randomBytes(16 * MIB)]);
   await pull(agent, 'victim', victim);
-  const slow = ask(agent.address, `/v2/app/blobs/${victim.layers[0]}?ns=up.test`, {keep: false, bytesPerSecond: 6 * MIB});
+  const slow = ask(agent.address, `/v2/app/blobs/${victim.layers[0]}?ns=up.test`, {
+    keep: false,
+    bytesPerSecond: 6 * MIB,
+  });
   await delay(1_100);
-  for (let i = 0; i < 8; i++) await pull(agent, `n${i}`, registry.content.addImage('app', `n${i}`, [randomBytes(14 * MIB)]));
+  for (let i = 0; i < 8; i++)
+    await pull(agent, `n${i}`, registry.content.addImage('app', `n${i}`, [randomBytes(14 * MIB)]));
   await poll('the blob was dropped', async () => {
-    const {images} = JSON.parse(await agent.noost('ls', '--json')) as {images: {reference: string; complete: boolean}[]};
+    const {images} = JSON.parse(await agent.noost('ls', '--json')) as {
+      images: {reference: string; complete: boolean}[];
+    };
     return !images.some(({reference, complete}) => reference === 'victim' && complete);
   });
   const answer = await slow;

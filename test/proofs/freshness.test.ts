@@ -15,7 +15,9 @@ interface Rig extends AsyncDisposable {
 
 async function rig(upstream: Readonly<Record<string, unknown>> = {}): Promise<Rig> {
   const registry = await FakeRegistry.start();
-  const agent = await AgentRig.start({config: {cache: {minFreeDisk: '0%'}, upstreams: [{host: 'up.test', url: registry.url, ...upstream}]}});
+  const agent = await AgentRig.start({
+    config: {cache: {minFreeDisk: '0%'}, upstreams: [{host: 'up.test', url: registry.url, ...upstream}]},
+  });
   return {
     registry,
     agent,
@@ -149,7 +151,8 @@ test('a repository that wants credentials we do not have is answered 404 at once
   await using both = await rig();
   const {registry, agent} = both;
   registry.fail({kind: 'status', status: 401}, {times: Infinity});
-  for (const path of [TAG, TAG, '/v2/app/manifests/v2?ns=up.test']) assert.equal((await ask(agent.address, path)).status, 404);
+  for (const path of [TAG, TAG, '/v2/app/manifests/v2?ns=up.test'])
+    assert.equal((await ask(agent.address, path)).status, 404);
   const manifests = registry.lines().filter((line) => line.includes('/manifests/'));
   assert.equal(new Set(manifests).size, 1, manifests.join(', '));
   assert.equal(await agent.metric('noost_without_credentials_total'), 1);
@@ -214,12 +217,24 @@ test('two upstreams with one repository name do not answer for each other (D-021
   await using one = await FakeRegistry.start();
   await using two = await FakeRegistry.start();
   await using agent = await AgentRig.start({
-    config: {cache: {minFreeDisk: '0%'}, upstreams: [{host: 'one.test', url: one.url}, {host: 'two.test', url: two.url}]},
+    config: {
+      cache: {minFreeDisk: '0%'},
+      upstreams: [
+        {host: 'one.test', url: one.url},
+        {host: 'two.test', url: two.url},
+      ],
+    },
   });
   const first = one.content.addImage('app', 'v1', ['one']);
   const second = two.content.addImage('app', 'v1', ['two']);
-  assert.equal((await ask(agent.address, '/v2/app/manifests/v1?ns=one.test')).headers['docker-content-digest'], first.digest);
-  assert.equal((await ask(agent.address, '/v2/app/manifests/v1?ns=two.test')).headers['docker-content-digest'], second.digest);
+  assert.equal(
+    (await ask(agent.address, '/v2/app/manifests/v1?ns=one.test')).headers['docker-content-digest'],
+    first.digest,
+  );
+  assert.equal(
+    (await ask(agent.address, '/v2/app/manifests/v1?ns=two.test')).headers['docker-content-digest'],
+    second.digest,
+  );
   // A blob of one is not reached through the other: its registry does not have it.
   await ask(agent.address, `/v2/app/blobs/${first.layers[0]}?ns=one.test`);
   assert.equal((await ask(agent.address, `/v2/app/blobs/${first.layers[0]}?ns=two.test`)).status, 404);

@@ -17,7 +17,9 @@ let agent: AgentRig;
 
 before(async () => {
   registry = await FakeRegistry.start();
-  agent = await AgentRig.start({config: {cache: {minFreeDisk: '0%'}, upstreams: [{host: 'up.test', url: registry.url}]}});
+  agent = await AgentRig.start({
+    config: {cache: {minFreeDisk: '0%'}, upstreams: [{host: 'up.test', url: registry.url}]},
+  });
 });
 after(async () => {
   await agent[Symbol.asyncDispose]();
@@ -30,63 +32,86 @@ const newBlob = (bytes: number): {digest: string; path: string; content: Buffer}
   return {digest, content, path: `/v2/app/blobs/${digest}?ns=up.test`};
 };
 
-test('50 cold clients of one 256 MiB blob, some slow, some leaving, some asking for ranges, are one GET upstream', {timeout: 300_000}, async () => {
-  const size = 256 * MIB;
-  const {digest, path, content} = newBlob(size);
-  const before = await agent.usage();
-  let peak = before;
-  const watch = setInterval(() => {
-    void agent.usage().then((usage) => {
-      peak = {residentBytes: Math.max(peak.residentBytes, usage.residentBytes), threads: Math.max(peak.threads, usage.threads), descriptors: Math.max(peak.descriptors, usage.descriptors)};
+test(
+  '50 cold clients of one 256 MiB blob, some slow, some leaving, some asking for ranges, are one GET upstream',
+  {timeout: 300_000},
+  async () => {
+    const size = 256 * MIB;
+    const {digest, path, content} = newBlob(size);
+    const before = await agent.usage();
+    let peak = before;
+    const watch = setInterval(() => {
+      void agent.usage().then((usage) => {
+        peak = {
+          residentBytes: Math.max(peak.residentBytes, usage.residentBytes),
+          threads: Math.max(peak.threads, usage.threads),
+          descriptors: Math.max(peak.descriptors, usage.descriptors),
+        };
+      });
+    }, 200);
+    const slow = Array.from({length: 10}, () =>
+      ask(agent.address, path, {keep: false, bytesPerSecond: MIB, leaveAfter: 12 * MIB}),
+    );
+    const leaving = Array.from({length: 10}, (_, i) =>
+      ask(agent.address, path, {keep: false, leaveAfter: i % 2 === 0 ? 3 * MIB : 128 * MIB}),
+    );
+    const ranges = [
+      [0, 99],
+      [size - 100, size - 1],
+      [100 * MIB, 101 * MIB],
+      [200 * MIB, 200 * MIB],
+    ].map(async ([first = 0, last = 0]) => {
+      const answer = await ask(agent.address, path, {headers: {range: `bytes=${first}-${last}`}});
+      assert.equal(answer.status, 206);
+      assert.equal(answer.headers['content-range'], `bytes ${first}-${last}/${size}`);
+      assert.ok(answer.body.equals(content.subarray(first, last + 1)), `range ${first}-${last}`);
     });
-  }, 200);
-  const slow = Array.from({length: 10}, () => ask(agent.address, path, {keep: false, bytesPerSecond: MIB, leaveAfter: 12 * MIB}));
-  const leaving = Array.from({length: 10}, (_, i) => ask(agent.address, path, {keep: false, leaveAfter: i % 2 === 0 ? 3 * MIB : 128 * MIB}));
-  const ranges = [[0, 99], [size - 100, size - 1], [100 * MIB, 101 * MIB], [200 * MIB, 200 * MIB]].map(async ([first = 0, last = 0]) => {
-    const answer = await ask(agent.address, path, {headers: {range: `bytes=${first}-${last}`}});
-    assert.equal(answer.status, 206);
-    assert.equal(answer.headers['content-range'], `bytes ${first}-${last}/${size}`);
-    assert.ok(answer.body.equals(content.subarray(first, last + 1)), `range ${first}-${last}`);
-  });
-  const whole = await Promise.all(Array.from({length: 26}, () => ask(agent.address, path, {keep: false})));
-  await Promise.all(ranges);
-  for (const answer of whole) {
-    assert.equal(answer.complete, true);
-    assert.equal(answer.digest, digest);
-  }
-  await Promise.all([...leaving, ...slow]);
-  clearInterval(watch);
-  assert.deepEqual(registry.lines(), [`GET /v2/app/blobs/${digest}`]);
-  console.log(`peak resident ${Math.round(peak.residentBytes / 1e6)} MB, threads ${before.threads} → ${peak.threads}`);
-  assert.ok(peak.residentBytes < 200e6, `${peak.residentBytes} bytes resident`);
-  assert.ok(peak.threads - before.threads <= 24, 'threads are the pool and the hashers, whatever the clients do');
-});
-
-test('2,000 aborted pulls beside whole ones: every whole one is right, and descriptors return to where they were', {timeout: 300_000}, async () => {
-  const blobs = [newBlob(8 * MIB), newBlob(3 * MIB + 17), newBlob(70_000)] as const;
-  for (const {path, digest} of blobs) assert.equal((await ask(agent.address, path, {keep: false})).digest, digest);
-  const before = await agent.usage();
-  const keepAlive = new Agent({keepAlive: true, maxSockets: 8});
-  let stop = false;
-  let whole = 0;
-  const readers = Array.from({length: 6}, async (_, i) => {
-    for (let n = 0; !stop; n++) {
-      const {path, digest} = blobs[(i + n) % blobs.length] ?? blobs[0];
-      const answer = await ask(agent.address, path, {keep: false, agent: keepAlive});
+    const whole = await Promise.all(Array.from({length: 26}, () => ask(agent.address, path, {keep: false})));
+    await Promise.all(ranges);
+    for (const answer of whole) {
       assert.equal(answer.complete, true);
       assert.equal(answer.digest, digest);
-      whole++;
     }
-  });
-  for (let done = 0; done < 2000; done += 40)
-    await Promise.all(Array.from({length: 40}, (_, i) => abortedPull(blobs[i % 3]?.path ?? '', (done + i) * 997)));
-  stop = true;
-  await Promise.all(readers);
-  keepAlive.destroy();
-  assert.ok(whole > 50, `${whole} whole pulls`);
-  await poll('descriptors return', async () => (await agent.usage()).descriptors <= before.descriptors + 4);
-  assert.ok((await agent.usage()).threads <= before.threads + 2);
-});
+    await Promise.all([...leaving, ...slow]);
+    clearInterval(watch);
+    assert.deepEqual(registry.lines(), [`GET /v2/app/blobs/${digest}`]);
+    console.log(
+      `peak resident ${Math.round(peak.residentBytes / 1e6)} MB, threads ${before.threads} → ${peak.threads}`,
+    );
+    assert.ok(peak.residentBytes < 200e6, `${peak.residentBytes} bytes resident`);
+    assert.ok(peak.threads - before.threads <= 24, 'threads are the pool and the hashers, whatever the clients do');
+  },
+);
+
+test(
+  '2,000 aborted pulls beside whole ones: every whole one is right, and descriptors return to where they were',
+  {timeout: 300_000},
+  async () => {
+    const blobs = [newBlob(8 * MIB), newBlob(3 * MIB + 17), newBlob(70_000)] as const;
+    for (const {path, digest} of blobs) assert.equal((await ask(agent.address, path, {keep: false})).digest, digest);
+    const before = await agent.usage();
+    const keepAlive = new Agent({keepAlive: true, maxSockets: 8});
+    let stop = false;
+    let whole = 0;
+    const readers = Array.from({length: 6}, async (_, i) => {
+      for (let n = 0; !stop; n++) {
+        const {path, digest} = blobs[(i + n) % blobs.length] ?? blobs[0];
+        const answer = await ask(agent.address, path, {keep: false, agent: keepAlive});
+        assert.equal(answer.complete, true);
+        assert.equal(answer.digest, digest);
+        whole++;
+      }
+    });
+    for (let done = 0; done < 2000; done += 40)
+      await Promise.all(Array.from({length: 40}, (_, i) => abortedPull(blobs[i % 3]?.path ?? '', (done + i) * 997)));
+    stop = true;
+    await Promise.all(readers);
+    keepAlive.destroy();
+    assert.ok(whole > 50, `${whole} whole pulls`);
+    await poll('descriptors return', async () => (await agent.usage()).descriptors <= before.descriptors + 4);
+    assert.ok((await agent.usage()).threads <= before.threads + 2);
+  },
+);
 
 /** Asks and leaves, by FIN or RST, after some bytes or none. */
 function abortedPull(path: string, seed: number): Promise<void> {
@@ -119,7 +144,13 @@ test('pipelined requests are answered in order, blobs and manifests and errors m
   await ask(agent.address, blob.path);
   const [host = '', port = ''] = agent.address.split(':');
   const socket = connect({host, port: Number(port)});
-  const paths = [blob.path, '/v2/app/manifests/v1?ns=up.test', blob.path, '/v2/app/blobs/sha256:bad?ns=up.test', '/v2/'];
+  const paths = [
+    blob.path,
+    '/v2/app/manifests/v1?ns=up.test',
+    blob.path,
+    '/v2/app/blobs/sha256:bad?ns=up.test',
+    '/v2/',
+  ];
   socket.write(paths.map((path) => `GET ${path} HTTP/1.1\r\nHost: noost\r\n\r\n`).join(''));
   const chunks: Buffer[] = [];
   const want = 2 * 2 * MIB + image.bytes.length;

@@ -14,7 +14,9 @@ let agent: AgentRig;
 
 before(async () => {
   registry = await FakeRegistry.start();
-  agent = await AgentRig.start({config: {cache: {minFreeDisk: '0%'}, upstreams: [{host: 'up.test', url: registry.url}]}});
+  agent = await AgentRig.start({
+    config: {cache: {minFreeDisk: '0%'}, upstreams: [{host: 'up.test', url: registry.url}]},
+  });
 });
 after(async () => {
   await agent[Symbol.asyncDispose]();
@@ -80,7 +82,10 @@ const HOSTS = [
 for (const host of HOSTS)
   test(`ns=${JSON.stringify(host)} is refused at once`, async () => {
     const started = performance.now();
-    for (const path of [`/v2/x/manifests/1?ns=${encodeURIComponent(host)}`, `/v2/x/blobs/${DIGEST}?ns=${encodeURIComponent(host)}`]) {
+    for (const path of [
+      `/v2/x/manifests/1?ns=${encodeURIComponent(host)}`,
+      `/v2/x/blobs/${DIGEST}?ns=${encodeURIComponent(host)}`,
+    ]) {
       const answer = await ask(agent.address, path);
       assert.ok([400, 403, 404].includes(answer.status), `status ${answer.status}`);
       assert.doesNotMatch(answer.body.toString(), /root:|kube/);
@@ -133,7 +138,10 @@ for (const method of ['POST', 'PUT', 'PATCH', 'DELETE'])
 
 // D-035: each form that made two parsers disagree somewhere.
 for (const [what, raw] of [
-  ['Content-Length and Transfer-Encoding', 'GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
+  [
+    'Content-Length and Transfer-Encoding',
+    'GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+  ],
   ['two Content-Lengths', 'GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello'],
   ['a folded header', 'GET /v2/ HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n'],
   ['a bare CR', 'GET /v2/ HTTP/1.1\r\nHost: x\rA: b\r\n\r\n'],
@@ -151,7 +159,11 @@ test('a request that came from this very agent is answered, not asked again (D-0
   const hop = String(registry.requests[0]?.headers['noost-hop']);
   assert.match(hop, /\w{8,}/);
   registry.clear();
-  const answer = await ask(agent.address, `/v2/x/manifests/${image.digest}x?ns=up.test`.replace(`${image.digest}x`, 'new'), {headers: {'noost-hop': hop}});
+  const answer = await ask(
+    agent.address,
+    `/v2/x/manifests/${image.digest}x?ns=up.test`.replace(`${image.digest}x`, 'new'),
+    {headers: {'noost-hop': hop}},
+  );
   assert.equal(answer.status, 404);
   assert.deepEqual(registry.lines(), []);
 });
@@ -159,7 +171,14 @@ test('a request that came from this very agent is answered, not asked again (D-0
 test('hostile header values change nothing and are not echoed', async () => {
   registry.content.addImage('x', 'v1');
   const answer = await ask(agent.address, '/v2/x/manifests/v1?ns=up.test', {
-    headers: {'x-request-id': '<script>', accept: 'text/evil', range: 'bytes=999999-', 'if-range': 'x', forwarded: 'for=1', host: 'evil.test'},
+    headers: {
+      'x-request-id': '<script>',
+      accept: 'text/evil',
+      range: 'bytes=999999-',
+      'if-range': 'x',
+      forwarded: 'for=1',
+      host: 'evil.test',
+    },
   });
   assert.equal(answer.status, 200);
   assert.ok(!JSON.stringify(answer.headers).includes('script'));
@@ -169,9 +188,10 @@ test('hostile header values change nothing and are not echoed', async () => {
   assert.equal(asked['forwarded'], undefined);
 });
 
-test('the data folder holds nothing but its own parts, and is its owner\'s only', async () => {
+test("the data folder holds nothing but its own parts, and is its owner's only", async () => {
   const entries = await readdir(agent.dataDir);
-  for (const entry of entries) assert.match(entry, /^(blobs|ingest|quarantine|layout\.json|lock|index\.db(-wal|-shm)?|noost\.sock)$/);
+  for (const entry of entries)
+    assert.match(entry, /^(blobs|ingest|quarantine|layout\.json|lock|index\.db(-wal|-shm)?|noost\.sock)$/);
 });
 
 async function rawAnswer(raw: string): Promise<string> {

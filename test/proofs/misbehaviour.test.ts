@@ -14,7 +14,9 @@ let agent: AgentRig;
 
 before(async () => {
   registry = await FakeRegistry.start();
-  agent = await AgentRig.start({config: {cache: {minFreeDisk: '0%'}, upstreams: [{host: 'up.test', url: registry.url, freshFor: '0s'}]}});
+  agent = await AgentRig.start({
+    config: {cache: {minFreeDisk: '0%'}, upstreams: [{host: 'up.test', url: registry.url, freshFor: '0s'}]},
+  });
 });
 after(async () => {
   await agent[Symbol.asyncDispose]();
@@ -56,26 +58,35 @@ const BLOB_FAULTS: readonly (readonly [string, Fault, number, Seen])[] = [
   ['a login page with 200', {kind: 'html'}, 1, 'cut'],
   ['Content-Encoding gzip on raw bytes', {kind: 'gzip'}, 1, 'right'],
   ['a redirect loop', {kind: 'status', status: 307, headers: {location: '/v2/app/blobs/x'}}, Infinity, 'error'],
-  ['a redirect to link-local', {kind: 'status', status: 307, headers: {location: 'http://169.254.169.254/latest'}}, 1, 'error'],
+  [
+    'a redirect to link-local',
+    {kind: 'status', status: 307, headers: {location: 'http://169.254.169.254/latest'}},
+    1,
+    'error',
+  ],
   ['a redirect without Location', {kind: 'status', status: 307}, 1, 'error'],
 ];
 
 for (const [what, fault, times, seen] of BLOB_FAULTS)
-  test(`a blob whose upstream answers ${what} is ${seen} for the client, and right the next time`, {timeout: 60_000}, async () => {
-    registry.clear();
-    const {path, digest, bytes} = newBlob();
-    registry.fail(fault, {path: /blobs/, times});
-    const first = await ask(agent.address, path);
-    assertSeen(first, seen, digest);
-    if (first.status >= 400) {
-      assert.notEqual(first.status, 408, 'containerd repeats 408 at once (P-03)');
-      assert.notEqual(first.status, 429, 'containerd repeats 429 at once (P-03)');
-      assert.equal(first.headers['www-authenticate'], undefined, 'no challenge is relayed (P-16)');
-      const body = JSON.parse(first.body.toString()) as {errors: {code: string; message: string}[]};
-      assert.match(body.errors[0]?.message ?? '', /up\.test|upstream/, 'the message names the upstream (P-29)');
-    }
-    await goodPull(path, bytes);
-  });
+  test(
+    `a blob whose upstream answers ${what} is ${seen} for the client, and right the next time`,
+    {timeout: 60_000},
+    async () => {
+      registry.clear();
+      const {path, digest, bytes} = newBlob();
+      registry.fail(fault, {path: /blobs/, times});
+      const first = await ask(agent.address, path);
+      assertSeen(first, seen, digest);
+      if (first.status >= 400) {
+        assert.notEqual(first.status, 408, 'containerd repeats 408 at once (P-03)');
+        assert.notEqual(first.status, 429, 'containerd repeats 429 at once (P-03)');
+        assert.equal(first.headers['www-authenticate'], undefined, 'no challenge is relayed (P-16)');
+        const body = JSON.parse(first.body.toString()) as {errors: {code: string; message: string}[]};
+        assert.match(body.errors[0]?.message ?? '', /up\.test|upstream/, 'the message names the upstream (P-29)');
+      }
+      await goodPull(path, bytes);
+    },
+  );
 
 async function goodPull(path: string, bytes: Buffer): Promise<void> {
   registry.clear();
@@ -95,7 +106,14 @@ async function goodPull(path: string, bytes: Buffer): Promise<void> {
 }
 
 function assertSeen(answer: Awaited<ReturnType<typeof ask>>, seen: Seen, digest: string): void {
-  const is: Seen = answer.status >= 400 ? 'error' : answer.status === 200 && !answer.complete ? 'cut' : answer.digest === digest ? 'right' : ('WRONG' as Seen);
+  const is: Seen =
+    answer.status >= 400
+      ? 'error'
+      : answer.status === 200 && !answer.complete
+        ? 'cut'
+        : answer.digest === digest
+          ? 'right'
+          : ('WRONG' as Seen);
   assert.equal(is, seen, `status ${answer.status}, ${answer.bodyBytes} bytes, ${answer.error ?? 'no error'}`);
 }
 
@@ -103,7 +121,9 @@ test('a blob without a length whose bytes are wrong is never ended properly', as
   registry.clear();
   const bytes = randomBytes(SIZE);
   const digest = registry.content.addBlob('app', bytes);
-  registry.content.at('app').blobs.set(digest, Buffer.concat([bytes.subarray(0, -1), Buffer.from([(bytes.at(-1) ?? 0) ^ 1])]));
+  registry.content
+    .at('app')
+    .blobs.set(digest, Buffer.concat([bytes.subarray(0, -1), Buffer.from([(bytes.at(-1) ?? 0) ^ 1])]));
   registry.fail({kind: 'noLength'}, {path: /blobs/, times: Infinity});
   const answer = await ask(agent.address, `/v2/app/blobs/${digest}?ns=up.test`);
   assert.equal(answer.complete, false);
@@ -120,7 +140,9 @@ test('a range of a blob whose bytes are wrong is never complete either', async (
 
 test('a mirror that sends wrong bytes does not keep the registry from being asked the next time', async () => {
   await using mirror = await FakeRegistry.start();
-  await using other = await AgentRig.start({config: {cache: {minFreeDisk: '0%'}, upstreams: [{host: 'up.test', url: registry.url, mirrors: [mirror.url]}]}});
+  await using other = await AgentRig.start({
+    config: {cache: {minFreeDisk: '0%'}, upstreams: [{host: 'up.test', url: registry.url, mirrors: [mirror.url]}]},
+  });
   registry.clear();
   const {path, bytes, digest} = newBlob();
   mirror.content.at('app').blobs.set(digest, randomBytes(SIZE));
@@ -130,18 +152,22 @@ test('a mirror that sends wrong bytes does not keep the registry from being aske
   assert.deepEqual(mirror.lines(), [`GET /v2/app/blobs/${digest}`]);
 });
 
-test('an upstream that hangs is answered 503 well before a runtime gives up, and others are served meanwhile', {timeout: 60_000}, async () => {
-  registry.clear();
-  const hung = newBlob();
-  const good = newBlob();
-  registry.fail({kind: 'hang'}, {path: hung.digest, times: Infinity});
-  const started = performance.now();
-  const waiting = ask(agent.address, hung.path);
-  assert.ok((await ask(agent.address, good.path)).body.equals(good.bytes));
-  const answer = await waiting;
-  assert.equal(answer.status, 503);
-  assert.ok(performance.now() - started < 25_000, 'containerd 2.3 gives up after 30 s (P-01)');
-});
+test(
+  'an upstream that hangs is answered 503 well before a runtime gives up, and others are served meanwhile',
+  {timeout: 60_000},
+  async () => {
+    registry.clear();
+    const hung = newBlob();
+    const good = newBlob();
+    registry.fail({kind: 'hang'}, {path: hung.digest, times: Infinity});
+    const started = performance.now();
+    const waiting = ask(agent.address, hung.path);
+    assert.ok((await ask(agent.address, good.path)).body.equals(good.bytes));
+    const answer = await waiting;
+    assert.equal(answer.status, 503);
+    assert.ok(performance.now() - started < 25_000, 'containerd 2.3 gives up after 30 s (P-01)');
+  },
+);
 
 const MANIFEST_FAULTS: readonly (readonly [string, Fault, number])[] = [
   ['404', {kind: 'status', status: 404}, 404],
@@ -157,7 +183,9 @@ const MANIFEST_FAULTS: readonly (readonly [string, Fault, number])[] = [
 for (const [what, fault, status] of MANIFEST_FAULTS)
   test(`a manifest by digest whose upstream sends ${what} is answered ${status}`, {timeout: 60_000}, async () => {
     await using fresh = await FakeRegistry.start();
-    await using other = await AgentRig.start({config: {cache: {minFreeDisk: '0%'}, upstreams: [{host: 'up.test', url: fresh.url}]}});
+    await using other = await AgentRig.start({
+      config: {cache: {minFreeDisk: '0%'}, upstreams: [{host: 'up.test', url: fresh.url}]},
+    });
     const image = fresh.content.addImage('app', 'v1', [randomBytes(100)]);
     fresh.fail(fault, {path: /manifests/, times: Infinity});
     const answer = await ask(other.address, `/v2/app/manifests/${image.digest}?ns=up.test`);

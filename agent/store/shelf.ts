@@ -1,0 +1,320 @@
+import {lstatSync, renameSync} from 'node:fs';
+import {rm} from 'node:fs/promises';
+import {type Digest, splitDigest} from '../../oci/digest.ts';
+import {fault} from '../../proc/fault.ts';
+import {MAX_MANIFEST_BYTES, natureOf} from './children.ts';
+import type {Link} from './contract.ts';
+import {DiskBlob, openFile, stampOf, statFile} from './disk-blob.ts';
+import type {DiskIngest} from './disk-ingest.ts';
+import type {EvictionReason, StoreEvents, StoreOperation} from './events.ts';
+import type {Folder} from './folder.ts';
+import type {HashPool} from './hash-pool.ts';
+import type {BlobRow} from './index-blobs.ts';
+import type {IndexClient} from './index-client.ts';
+import type {Memory} from './memory.ts';
+import {readFully} from './read-fully.ts';
+import type {SharedFd} from './shared-fd.ts';
+import type {SideFiles} from './side-files.ts';
+
+export interface ShelfParts {
+  readonly folder: Folder;
+  readonly index: IndexClient;
+  readonly memory: Memory;
+  readonly pool: HashPool;
+  readonly quarantine: SideFiles;
+  readonly events: StoreEvents;
+  readonly now: () => number;
+  /** Blobs came or went, in bytes. */
+  readonly used: (bytes: number) => void;
+}
+
+/** Unlinks at one time: each holds a thread of libuv's pool, which is for serving (design §2). */
+const UNLINKS = 4;
+
+/** The whole blobs: finds, checks, adopts, quarantines and drops them. File and index row go together here. */
+export class Shelf {
+  /** Ingests under way. */
+  readonly ingests = new Map<Digest, DiskIngest>();
+  /** Files that no index row knows yet: their sizes, counted as used until they are adopted or dropped. */
+  readonly orphans = new Map<Digest, number>();
+  readonly #parts: ShelfParts;
+  /** Digests whose row is dropped and whose file is being unlinked: absent, and not to be probed. */
+  readonly #leaving = new Map<Digest, Promise<void>>();
+  /** One check, and one adoption, for all who want it at one time. */
+  readonly #checks = new Map<Digest, Promise<boolean>>();
+  readonly #adoptions = new Map<Digest, Promise<BlobRow | undefined>>();
+  constructor(parts: ShelfParts) {
+    this.#parts = parts;
+  }
+
+  /** The blob's row; `undefined` if it is absent. A file without row is hashed and adopted first (design §1.1). */
+  async find(digest: Digest): Promise<BlobRow | undefined> {
+    const known = this.#parts.memory.row(digest);
+    if (known !== undefined) return known;
+    if (this.#leaving.has(digest)) return undefined;
+    const row = await this.#ask(digest);
+    if (row !== undefined || this.#leaving.has(digest)) return row;
+    const ingest = this.ingests.get(digest);
+    if (ingest === undefined) return await this.adopt(digest);
+    if (!ingest.isCommitting) return undefined;
+    await ingest.settled;
+    return this.#parts.memory.row(digest);
+  }
+
+  /** Opens a blob, re-hashing it first if its file is not as the index has it. */
+  async open(digest: Digest): Promise<DiskBlob | undefined> {
+    const row = await this.find(digest);
+    if (row === undefined) return undefined;
+    const file = this.tryOpen(digest);
+    if (file === undefined) {
+      await this.#lostFile(digest);
+      return undefined;
+    }
+    const stat = statFile(file);
+    const [sizeBytes, stamp] = [Number(stat.size), stampOf(stat)];
+    if (sizeBytes === row.sizeBytes && stamp === row.stamp) return new DiskBlob(row, file);
+    if (await this.check(digest, file)) return new DiskBlob({...row, sizeBytes, stamp}, file);
+    file.release();
+    return undefined;
+  }
+
+  /** `undefined` where it is not there or cannot be read; the latter is told. */
+  tryOpen(digest: Digest): SharedFd | undefined {
+    try {
+      return openFile(this.#parts.folder.blob(digest));
+    } catch (error) {
+      this.failed('open', error);
+      return undefined;
+    }
+  }
+
+  /** Hashes an open blob; `false` if it is wrong, and then it is in quarantine. */
+  async check(digest: Digest, file: SharedFd): Promise<boolean> {
+    let check = this.#checks.get(digest);
+    if (check === undefined) {
+      const release = file.retain();
+      check = this.#check(digest, file).finally(() => {
+        this.#checks.delete(digest);
+        release();
+      });
+      this.#checks.set(digest, check);
+    }
+    return await check;
+  }
+
+  /** Hashes a file that has no row and indexes it; a wrong one is put aside. `undefined` if there is none, or was. */
+  async adopt(digest: Digest): Promise<BlobRow | undefined> {
+    let adoption = this.#adoptions.get(digest);
+    if (adoption === undefined) {
+      const file = this.tryOpen(digest);
+      if (file === undefined) {
+        this.#notOrphan(digest);
+        return undefined;
+      }
+      adoption = this.#adopt(digest, file).finally(() => {
+        this.#adoptions.delete(digest);
+        file.release();
+      });
+      this.#adoptions.set(digest, adoption);
+    }
+    return await adoption;
+  }
+
+  /** Indexes what an ingest has just put into its place. @throws {Error} if the index cannot take it. */
+  async index(row: BlobRow, children: readonly Digest[], link: Link | undefined): Promise<void> {
+    const {index, memory, now, used} = this.#parts;
+    try {
+      used(await index.ask('commit', row, children, link, now()));
+    } catch (error) {
+      this.#countOrphan(row.digest, row.sizeBytes);
+      memory.changed(row); // it is right all the same
+      throw error;
+    }
+    this.#notOrphan(row.digest);
+    memory.changed(row);
+    if (link !== undefined) memory.addLink(link);
+  }
+
+  /**
+   * Drops blobs: first their rows, then their files. A death in between leaves files that nothing names, which are
+   * found and adopted later: room is lost for a while. The other way round it would leave rows for what is not there.
+   * Open descriptors go on reading. What is being written, or is leaving already, is left out.
+   * @returns bytes freed.
+   */
+  async drop(digests: readonly Digest[], reason: EvictionReason): Promise<number> {
+    const victims = digests.filter((digest) => !this.ingests.has(digest) && !this.#leaving.has(digest));
+    if (victims.length === 0) return 0;
+    const left = Promise.withResolvers<void>();
+    for (const digest of victims) this.#leaving.set(digest, left.promise);
+    try {
+      this.#parts.memory.forget(victims, true);
+      const bytes = await this.#parts.index.ask('drop', victims, true);
+      this.#parts.memory.forget(victims, true); // again: an answer that was on its way may have brought one back
+      fault('store.evict.dropped');
+      const stuck = await this.#unlink(victims);
+      fault('store.evict.unlinked');
+      this.#parts.used(-bytes);
+      this.#parts.events.evicted?.(reason, victims.length, bytes);
+      return bytes - stuck;
+    } finally {
+      for (const digest of victims) this.#leaving.delete(digest);
+      left.resolve();
+    }
+  }
+
+  /** Unlinks files that have no row, the first found first, until so many bytes are free. @returns how many are. */
+  async dropOrphans(bytes: number): Promise<number> {
+    let freed = 0;
+    for (const [digest, sizeBytes] of this.orphans) {
+      if (freed >= bytes) break;
+      if (this.ingests.has(digest) || this.#adoptions.has(digest)) continue;
+      this.#notOrphan(digest);
+      if ((await this.#unlink([digest])) === 0) freed += sizeBytes;
+    }
+    return freed;
+  }
+
+  /** A file has no row: it counts as used until it is adopted or dropped. */
+  addOrphan(digest: Digest, sizeBytes: number): void {
+    if (!this.#leaving.has(digest)) this.#countOrphan(digest, sizeBytes);
+  }
+
+  /** The index was lost: what is on disk is counted again as it is found. */
+  forgetOrphans(): void {
+    this.orphans.clear();
+  }
+
+  /** Resolves when nothing is unlinking the digest's file: an ingest of it may rename its own into place then. */
+  async vacant(digest: Digest): Promise<void> {
+    await this.#leaving.get(digest);
+  }
+
+  /** The row's file is not there (somebody removed it): the row goes. */
+  async #lostFile(digest: Digest): Promise<void> {
+    if (this.#leaving.has(digest) || this.ingests.has(digest)) return;
+    await this.#dropRow(digest);
+  }
+
+  failed(operation: StoreOperation, error: unknown): void {
+    this.#parts.events.failed?.(operation, error);
+  }
+
+  async #ask(digest: Digest): Promise<BlobRow | undefined> {
+    const {memory, index} = this.#parts;
+    const {changes} = memory;
+    try {
+      const row = await index.ask('blob', digest);
+      if (row !== undefined && memory.changes === changes) memory.keepRow(row);
+      return row;
+    } catch (error) {
+      this.failed('index', error); // the file is probed instead
+      return undefined;
+    }
+  }
+
+  async #check(digest: Digest, file: SharedFd): Promise<boolean> {
+    const stat = statFile(file);
+    try {
+      const {algorithm, hex} = splitDigest(digest);
+      if ((await this.#parts.pool.hashFile(file, algorithm, Number(stat.size))) !== hex) {
+        await this.#quarantine(digest, file);
+        return false;
+      }
+    } catch (error) {
+      this.failed('hash', error); // it cannot be read: nothing is known, and nothing is served
+      return false;
+    }
+    await this.#restamp(digest, Number(stat.size), stampOf(stat));
+    return true;
+  }
+
+  async #restamp(digest: Digest, sizeBytes: number, stamp: string): Promise<void> {
+    const row = this.#parts.memory.row(digest) ?? (await this.#ask(digest));
+    if (row === undefined || (row.stamp === stamp && row.sizeBytes === sizeBytes)) return;
+    this.#parts.memory.changed({...row, sizeBytes, stamp});
+    await this.#parts.index
+      .ask('restamp', digest, sizeBytes, stamp)
+      .catch((error: unknown) => this.failed('index', error));
+  }
+
+  async #adopt(digest: Digest, file: SharedFd): Promise<BlobRow | undefined> {
+    const stat = statFile(file);
+    const sizeBytes = Number(stat.size);
+    try {
+      const {algorithm, hex} = splitDigest(digest);
+      if ((await this.#parts.pool.hashFile(file, algorithm, sizeBytes)) !== hex) {
+        await this.#quarantine(digest, file);
+        return undefined;
+      }
+      const bytes = sizeBytes <= MAX_MANIFEST_BYTES ? await readFully(file.fd, sizeBytes) : undefined;
+      const {kind, mediaType, children} = natureOf(bytes ?? Buffer.alloc(0));
+      const row = {digest, kind, sizeBytes, mediaType, stamp: stampOf(stat)};
+      await this.index(row, children, undefined).catch((error: unknown) => this.failed('index', error));
+      this.#parts.events.adopted?.(digest);
+      return row;
+    } catch (error) {
+      this.failed('hash', error);
+      return undefined;
+    }
+  }
+
+  /** Puts a wrong file aside, unless another has taken its place meanwhile. */
+  async #quarantine(digest: Digest, file: SharedFd): Promise<void> {
+    const {folder, quarantine, events, now} = this.#parts;
+    const path = folder.blob(digest);
+    try {
+      const [stat, there] = [statFile(file), lstatSync(path, {bigint: true, throwIfNoEntry: false})];
+      if (there === undefined || there.ino !== stat.ino) return;
+      renameSync(path, folder.quarantined(digest));
+      quarantine.add(folder.quarantined(digest), Number(stat.size), now());
+    } catch (error) {
+      this.failed('evict', error); // a read-only disk: it stays, is found wrong each time, and is never served
+    }
+    events.quarantined?.(digest);
+    this.#notOrphan(digest);
+    await this.#dropRow(digest);
+  }
+
+  async #dropRow(digest: Digest): Promise<void> {
+    this.#parts.memory.forget([digest], false);
+    try {
+      this.#parts.used(-(await this.#parts.index.ask('drop', [digest], false)));
+    } catch (error) {
+      this.failed('index', error);
+    }
+    this.#parts.memory.forget([digest], false);
+  }
+
+  #countOrphan(digest: Digest, sizeBytes: number): void {
+    this.#notOrphan(digest);
+    this.orphans.set(digest, sizeBytes);
+    this.#parts.used(sizeBytes);
+  }
+
+  #notOrphan(digest: Digest): void {
+    const sizeBytes = this.orphans.get(digest);
+    if (sizeBytes === undefined) return;
+    this.orphans.delete(digest);
+    this.#parts.used(-sizeBytes);
+  }
+
+  /** @returns bytes of what could not be removed. */
+  async #unlink(digests: readonly Digest[]): Promise<number> {
+    let stuck = 0;
+    const rest = digests.values();
+    const work = async (): Promise<void> => {
+      for (const digest of rest) {
+        try {
+          await rm(this.#parts.folder.blob(digest), {force: true});
+        } catch (error) {
+          this.failed('evict', error);
+          const sizeBytes = lstatSync(this.#parts.folder.blob(digest), {throwIfNoEntry: false})?.size ?? 0;
+          stuck += sizeBytes;
+          this.#countOrphan(digest, sizeBytes);
+        }
+      }
+    };
+    await Promise.all(Array.from({length: UNLINKS}, work));
+    return stuck;
+  }
+}
