@@ -1,0 +1,128 @@
+import type {Folder} from './folder.ts';
+import {prepareFolder} from './folder.ts';
+import {HashPool} from './hash-pool.ts';
+import {IndexClient} from './index-client.ts';
+import type {StoreEvents} from './events.ts';
+import type {LocalStoreOptions} from './local-store.ts';
+import {type FolderLock, lockFolder} from './lock.ts';
+import {Memory} from './memory.ts';
+import {Room} from './room.ts';
+import {Shelf} from './shelf.ts';
+import {SideFiles} from './side-files.ts';
+import type {EvictionReason} from './events.ts';
+import type {Digest} from '../../oci/digest.ts';
+
+/** The parts of an open store, wired. */
+export interface Disk {
+  readonly folder: Folder;
+  readonly lock: FolderLock;
+  readonly index: IndexClient;
+  readonly memory: Memory;
+  readonly pool: HashPool;
+  readonly shelf: Shelf;
+  readonly room: Room;
+  /** Parts that wait for a resume. */
+  readonly leftovers: SideFiles;
+  readonly quarantine: SideFiles;
+  readonly events: StoreEvents;
+  readonly now: () => number;
+  readonly monotonic: () => number;
+  /** Last uses that the index does not know yet, in ms since the epoch. */
+  readonly uses: Map<Digest, number>;
+  /** Called when the index was lost and all files have to be found again. */
+  onLost: () => void;
+}
+
+const DAY_MS = 24 * 3600_000;
+const MAX_LEFTOVERS = 64;
+const MAX_QUARANTINED = 16;
+const MAX_QUARANTINE_BYTES = 256 * 1024 * 1024;
+
+/** Opens and wires everything. @throws {DataFolderError}, or an error of the disk, which may heal. */
+export async function openDisk(root: string, options: LocalStoreOptions): Promise<Disk> {
+  const folder = prepareFolder(root);
+  const lock = lockFolder(folder);
+  let index: IndexClient | undefined;
+  try {
+    const lost = {now: (error: unknown) => options.events.rebuilt?.(error)};
+    index = await IndexClient.open(folder.index, (error) => lost.now(error));
+    const now = options.now ?? Date.now;
+    await index.ask('clamp', now());
+    const {sizeBytes} = await index.ask('stats');
+    const disk = wire({folder, lock, index, now, usedBytes: sizeBytes}, options);
+    lost.now = (error) => {
+      disk.memory.forgetNames();
+      disk.shelf.forgetOrphans();
+      disk.room.resetUsed();
+      options.events.rebuilt?.(error);
+      disk.onLost();
+    };
+    return disk;
+  } catch (error) {
+    await index?.close();
+    lock.release();
+    throw error;
+  }
+}
+
+function wire(
+  opened: Pick<Disk, 'folder' | 'lock' | 'index' | 'now'> & {readonly usedBytes: number},
+  {limits, events, hashers, now, monotonic}: LocalStoreOptions,
+): Disk {
+  const {folder, index} = opened;
+  const leftovers = new SideFiles(folder.ingest, {
+    maxFiles: MAX_LEFTOVERS,
+    maxBytes: limits.maxBytes / 10,
+    maxAgeMs: DAY_MS,
+  });
+  const quarantine = new SideFiles(folder.quarantine, {
+    maxFiles: MAX_QUARANTINED,
+    maxBytes: Math.min(MAX_QUARANTINE_BYTES, limits.maxBytes / 50),
+    maxAgeMs: 7 * DAY_MS,
+  });
+  const clock = monotonic ?? now ?? (() => performance.now());
+  const [memory, pool, uses] = [new Memory(), new HashPool(hashers), new Map<Digest, number>()];
+  const parts = {...opened, memory, pool, leftovers, quarantine, events, uses, monotonic: clock, onLost: () => {}};
+  const room: Room = new Room({
+    root: folder.root,
+    limits,
+    usedBytes: opened.usedBytes,
+    side: [leftovers, quarantine],
+    evict: async (bytes, reason) => await evict({index, shelf, uses, now: opened.now}, bytes, reason, undefined),
+    failed: (error) => events.failed?.('evict', error),
+    monotonic: clock,
+  });
+  const shelf = new Shelf({...parts, used: (bytes) => room.use(bytes)});
+  return {...parts, room, shelf};
+}
+
+/**
+ * Drops the coldest images until about so many bytes are free, then files that no row knows.
+ * @param idleBefore only what was last used before, in ms since the epoch. @returns bytes freed.
+ */
+export async function evict(
+  {index, shelf, uses, now}: Pick<Disk, 'index' | 'shelf' | 'uses' | 'now'>,
+  bytes: number,
+  reason: EvictionReason,
+  idleBefore: number | undefined,
+): Promise<number> {
+  await flushUses(index, uses);
+  let freed = 0;
+  for (let more = true; more && freed < bytes;) {
+    const ranked = await index.ask('rank', {bytes: bytes - freed, idleBefore, now: now()});
+    const dropped = await shelf.drop(ranked.digests, reason);
+    freed += dropped;
+    // Nothing of what was ranked may go (it is being written): asking again would bring the same.
+    more = ranked.more && (dropped > 0 || ranked.digests.length === 0);
+  }
+  if (freed < bytes && idleBefore === undefined) freed += await shelf.dropOrphans(bytes - freed);
+  return freed;
+}
+
+/** Writes the last uses that have gathered. */
+export async function flushUses(index: IndexClient, uses: Map<Digest, number>): Promise<void> {
+  if (uses.size === 0) return;
+  const batch = [...uses];
+  uses.clear();
+  await index.ask('touch', batch);
+}
