@@ -19,16 +19,23 @@ export function didYouMean(word: string, candidates: Iterable<string>): string {
   return meant === undefined ? '' : `; did you mean ${meant}?`;
 }
 
-/** Levenshtein's, one row at a time. */
+/** Letters inserted, left out, changed or swapped with their neighbour (optimal string alignment), row by row. */
 function editDistance(a: string, b: string): number {
-  let row = Array.from({length: b.length + 1}, (_, j) => j);
+  let [beforeLast, last]: [number[], number[]] = [[], Array.from({length: b.length + 1}, (_, j) => j)];
   for (let i = 1; i <= a.length; i++) {
-    const next = [i];
+    const row = [i];
     for (let j = 1; j <= b.length; j++) {
-      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+      const change = at(last, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      const swap = isSwap ? at(beforeLast, j - 2) + 1 : Infinity;
+      row.push(Math.min(change, swap, at(last, j) + 1, at(row, j - 1) + 1));
     }
-    row = next;
+    [beforeLast, last] = [last, row];
   }
-  return row[b.length] ?? 0;
+  return at(last, b.length);
+}
+
+/** Within the rows, which are all as long as the candidate. */
+function at(row: readonly number[], index: number): number {
+  return row[index] ?? 0;
 }

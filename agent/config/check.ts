@@ -7,8 +7,12 @@ import {configSchema} from './schema.ts';
 export function checkLayer(layer: Layer): readonly ConfigIssue[] {
   const result = configSchema.safeParse(layer.tree);
   if (result.success) return [];
+  const seen = new Set<string>(); // a value of the wrong type may also be too long: once is enough
   return result.error.issues.flatMap((issue) => {
     const path = issue.path as readonly Step[]; // zod also allows symbols, which no YAML or JSON has
+    const key = `${issue.code === 'unrecognized_keys' ? 'keys' : 'value'} ${formatPath(path)}`;
+    if (seen.has(key)) return [];
+    seen.add(key);
     if (issue.code !== 'unrecognized_keys') return [newIssue(layer, path, issue.message + got(layer, path))];
     const messages = issue.message.split('\n');
     return issue.keys.map((key, i) => newIssue(layer, [...path, key], messages[i] ?? 'unknown key'));

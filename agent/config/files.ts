@@ -101,12 +101,9 @@ const checkCa: Check = (content) => {
 
 async function checkKeyPair(config: Layer, certPath: readonly Step[]): Promise<ConfigIssue[]> {
   const keyPath = [...certPath.slice(0, -1), 'keyFile'];
-  const unreadable = [
-    ...(await checkFile(config, certPath, () => undefined)),
-    ...(await checkFile(config, keyPath, () => undefined)),
-  ];
-  if (unreadable.length > 0)
-    return typeof valueAt(config.tree, keyPath) === 'string' ? unreadable : unreadable.slice(0, 1);
+  const said = [certPath, keyPath].filter((path) => typeof valueAt(config.tree, path) === 'string');
+  const unreadable = await Promise.all(said.map((path) => checkFile(config, path, () => undefined)));
+  if (said.length < 2 || unreadable.flat().length > 0) return unreadable.flat(); // rules.ts says what is missing
   const [cert, key] = await Promise.all([
     readBounded(String(valueAt(config.tree, certPath))),
     readBounded(String(valueAt(config.tree, keyPath))),
