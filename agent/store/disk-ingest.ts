@@ -1,5 +1,4 @@
 import {constants, fchmod, fstatSync, fsync, ftruncate, openSync, unlinkSync, writev} from 'node:fs';
-import {mkdir, open, rename} from 'node:fs/promises';
 import {dirname} from 'node:path';
 import {promisify} from 'node:util';
 import {type Digest, splitDigest} from '../../oci/digest.ts';
@@ -7,6 +6,7 @@ import {IntegrityError} from '../../oci/error.ts';
 import {fault} from '../../proc/fault.ts';
 import {type Ingest, StoreFullError} from './contract.ts';
 import {stampOf, statFile} from './disk-blob.ts';
+import {moveInto, syncFolder} from './durable.ts';
 import type {Folder} from './folder.ts';
 import type {HashJob, HashPool} from './hash-pool.ts';
 import type {BlobRow} from './index-blobs.ts';
@@ -158,7 +158,7 @@ export class DiskIngest implements Ingest {
     fault('store.commit.synced');
     await this.#parts.vacant(this.digest);
     const path = this.#parts.folder.blob(this.digest);
-    await renameInto(this.#path, path);
+    await moveInto(this.#path, path);
     fault('store.commit.renamed');
     await syncFolder(dirname(path));
     const stat = statFile(this.#file); // after the rename, which changes ctime
@@ -172,10 +172,10 @@ export class DiskIngest implements Ingest {
   }
 
   async #reserve(bytes: number): Promise<void> {
-    if (bytes <= this.#parts.reservation.bytes) return;
+    if (bytes <= this.#parts.reservation.bytes()) return;
     const step = Math.min(GROW_BYTES, Math.ceil(this.#parts.maxBytes / 16));
     try {
-      await this.#parts.reservation.grow(Math.max(bytes, this.#parts.reservation.bytes + step));
+      await this.#parts.reservation.grow(Math.max(bytes, this.#parts.reservation.bytes() + step));
     } catch (error) {
       if (!(error instanceof StoreFullError)) throw fullError(error);
       await this.#parts.reservation.grow(bytes); // a small rest may fit where a large step does not
@@ -269,26 +269,6 @@ function restAfter(chunks: readonly Uint8Array[], count: number): readonly Uint8
   }
   const partly = chunks[at];
   return partly === undefined ? [] : [partly.subarray(left), ...chunks.slice(at + 1)];
-}
-
-async function renameInto(from: string, to: string): Promise<void> {
-  try {
-    await rename(from, to);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    await mkdir(dirname(to), {recursive: true, mode: 0o700});
-    await syncFolder(dirname(dirname(to)));
-    await rename(from, to);
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }
 
 function removeQuietly(path: string): void {

@@ -50,10 +50,9 @@ export class DiskStore implements Store {
       if (error instanceof DataFolderError) throw error;
       this.#degrade(error);
     }
-    this.#timer = setInterval(
-      () => (this.#healing ??= this.#heal().finally(() => (this.#healing = undefined))),
-      RETRY_MS,
-    );
+    this.#timer = setInterval(() => {
+      this.#healing ??= this.#heal().finally(() => (this.#healing = undefined));
+    }, RETRY_MS);
     this.#timer.unref();
   }
 

@@ -52,7 +52,7 @@ export async function openDisk(root: string, options: LocalStoreOptions): Promis
     const disk = wire({folder, lock, index, now, usedBytes: sizeBytes}, options);
     lost.now = (error) => {
       disk.memory.forgetNames();
-      disk.shelf.forgetOrphans();
+      disk.shelf.orphans.clear();
       disk.room.resetUsed();
       options.events.rebuilt?.(error);
       disk.onLost();

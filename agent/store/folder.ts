@@ -79,7 +79,7 @@ export function prepareFolder(root: string): Folder {
   const version = readVersion(join(root, 'layout.json'));
   if (version !== undefined && version !== LAYOUT_VERSION)
     throw new DataFolderError(
-      `${root} has layout version ${String(version)}, this program knows ${LAYOUT_VERSION}: run the version that ` +
+      `${root} has layout version ${JSON.stringify(version)}, this program knows ${LAYOUT_VERSION}: run the version that ` +
         'made it, or point --data at an empty folder (a cache fills itself again)',
     );
   chmodSync(root, 0o700); // D-031: also where somebody made the folder beforehand

@@ -42,7 +42,12 @@ export const blobQueries = {
       const before = index.get('SELECT size FROM blobs WHERE digest = ?', row.digest);
       index.run(
         `INSERT OR REPLACE INTO blobs (${COLUMNS}, used_at) VALUES (?, ?, ?, ?, ?, ?)`,
-        ...[row.digest, row.kind, row.sizeBytes, row.mediaType ?? null, row.stamp, now],
+        row.digest,
+        row.kind,
+        row.sizeBytes,
+        row.mediaType ?? null,
+        row.stamp,
+        now,
       );
       for (const child of children)
         index.run('INSERT OR IGNORE INTO children (parent, child) VALUES (?, ?)', row.digest, child);

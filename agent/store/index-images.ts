@@ -102,7 +102,8 @@ class Below {
     const children = this.#index.all(
       `SELECT c.child, coalesce(b.kind, '') AS kind FROM children c LEFT JOIN blobs b ON b.digest = c.child
        WHERE c.parent = ? LIMIT ?`,
-      ...[digest, MAX_BELOW],
+      digest,
+      MAX_BELOW,
     );
     const whole = children.map((child) => this.visit(String(child['child']), level + 1));
     const isIndex = children.some((child) => child['kind'] === 'manifest');
@@ -115,7 +116,11 @@ function releaseDigest(index: IndexDatabase, name: RepositoryName, digest: Diges
     `SELECT EXISTS (SELECT 1 FROM tags WHERE digest = ?) OR EXISTS (SELECT 1 FROM links WHERE digest = ? AND
       NOT (registry = ? AND repository = ?)) OR EXISTS (SELECT 1 FROM children c JOIN blobs b ON b.digest = c.parent
       WHERE c.child = ?) AS needed`,
-    ...[digest, digest, name.registry, name.repository, digest],
+    digest,
+    digest,
+    name.registry,
+    name.repository,
+    digest,
   );
   index.run(
     'DELETE FROM links WHERE digest = ? AND registry = ? AND repository = ?',

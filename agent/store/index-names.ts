@@ -19,7 +19,9 @@ export const nameQueries = {
         ? index.all('SELECT * FROM links WHERE digest = ? LIMIT ?', digest, MAX_LINKS)
         : index.all(
             'SELECT * FROM links WHERE digest = ? AND registry = ? AND repository = ?',
-            ...[digest, name.registry, name.repository],
+            digest,
+            name.registry,
+            name.repository,
           );
     return rows.map(linkOf);
   },
@@ -28,15 +30,24 @@ export const nameQueries = {
     index.run(
       `INSERT OR REPLACE INTO links (digest, registry, repository, authority, kind, media_type, size, proven_at)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-      ...[link.digest, link.registry, link.repository, link.authority],
-      ...[link.kind, link.mediaType ?? null, link.sizeBytes, Math.trunc(link.provenAt)],
+      link.digest,
+      link.registry,
+      link.repository,
+      link.authority,
+      link.kind,
+      link.mediaType ?? null,
+      link.sizeBytes,
+      Math.trunc(link.provenAt),
     );
   },
 
   tag(index: IndexDatabase, name: RepositoryName, tag: string, authority: Authority): TagRecord | undefined {
     const row = index.get(
       'SELECT * FROM tags WHERE registry = ? AND repository = ? AND tag = ? AND authority = ?',
-      ...[name.registry, name.repository, tag, authority],
+      name.registry,
+      name.repository,
+      tag,
+      authority,
     );
     return row === undefined ? undefined : tagOf(row);
   },
@@ -45,15 +56,24 @@ export const nameQueries = {
     index.run(
       `INSERT OR REPLACE INTO tags (registry, repository, tag, authority, digest, media_type, size, resolved_at)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-      ...[record.registry, record.repository, record.tag, record.authority],
-      ...[record.digest, record.mediaType, record.sizeBytes, Math.trunc(record.resolvedAt)],
+      record.registry,
+      record.repository,
+      record.tag,
+      record.authority,
+      record.digest,
+      record.mediaType,
+      record.sizeBytes,
+      Math.trunc(record.resolvedAt),
     );
   },
 
   removeTag(index: IndexDatabase, name: RepositoryName, tag: string, authority: Authority): void {
     index.run(
       'DELETE FROM tags WHERE registry = ? AND repository = ? AND tag = ? AND authority = ?',
-      ...[name.registry, name.repository, tag, authority],
+      name.registry,
+      name.repository,
+      tag,
+      authority,
     );
   },
 

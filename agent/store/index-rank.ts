@@ -116,7 +116,8 @@ class Ranking {
   #next(after: Ranked | undefined): Ranked | undefined {
     const row = this.#index.get(
       'SELECT digest, used_at FROM blobs WHERE (used_at, digest) > (?, ?) AND used_at < ? ORDER BY used_at, digest LIMIT 1',
-      ...[after?.usedAt ?? Number.MIN_SAFE_INTEGER, after?.digest ?? ''],
+      after?.usedAt ?? Number.MIN_SAFE_INTEGER,
+      after?.digest ?? '',
       this.#ask.idleBefore ?? Number.MAX_SAFE_INTEGER,
     );
     return row === undefined ? undefined : rankedOf(row);

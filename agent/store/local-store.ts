@@ -144,7 +144,9 @@ export class LocalStore implements Store {
     const {index, room} = this.#disk;
     const {blobs, manifests, tags} = await index.ask('stats');
     return {
-      ...{blobs, manifests, tags},
+      blobs,
+      manifests,
+      tags,
       sizeBytes: room.usedBytes,
       reservedBytes: room.reservedBytes,
       maxBytes: room.limits.maxBytes,
@@ -205,7 +207,10 @@ export class LocalStore implements Store {
       reservation = await room.reserve(sizeBytes ?? firstBytes);
       fault('store.ingest.create');
       const ingest = new DiskIngest(digest, sizeBytes, {
-        ...{folder, pool, reservation, maxBytes},
+        folder,
+        pool,
+        reservation,
+        maxBytes,
         relieve: async (bytes) => await room.relieve(bytes),
         vacant: async () => await shelf.vacant(digest),
         indexed: async (...row) => await shelf.index(...row),

@@ -1,4 +1,4 @@
-import {rmSync} from 'node:fs';
+import {closeSync, openSync, rmSync} from 'node:fs';
 import {DatabaseSync} from 'node:sqlite';
 import {DataFolderError, type Folder} from './folder.ts';
 
@@ -34,6 +34,7 @@ export function lockFolder(folder: Folder): FolderLock {
 }
 
 function takeLock(path: string): FolderLock {
+  closeSync(openSync(path, 'a', 0o600)); // D-031
   const database = new DatabaseSync(path);
   try {
     database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');

@@ -25,7 +25,7 @@ export interface RoomParts {
 export interface Reservation {
   /** Makes it at least `bytes` large. @throws {StoreFullError} */
   grow(bytes: number): Promise<void>;
-  readonly bytes: number;
+  bytes(): number;
   /** So much of it is on disk. */
   wrote(bytes: number): void;
   /** Idempotent. */
@@ -191,26 +191,23 @@ export class Room {
 
   #reservation(initialBytes: number): Reservation {
     let [bytes, written] = [initialBytes, 0];
-    const room = this;
     return {
-      get bytes() {
-        return bytes;
-      },
-      async grow(to) {
+      bytes: () => bytes,
+      grow: async (to) => {
         if (to <= bytes) return;
-        if (to > room.#limits.maxBytes) throw new StoreFullError(`Blob is larger than the cache`);
-        await room.#alone(async () => await room.#claim(to - bytes));
+        if (to > this.#limits.maxBytes) throw new StoreFullError('Blob is larger than the cache');
+        await this.#alone(async () => await this.#claim(to - bytes));
         bytes = to;
       },
-      wrote(to) {
+      wrote: (to) => {
         const more = Math.min(to, bytes) - written;
         written += more;
-        room.#unwrittenBytes -= more;
+        this.#unwrittenBytes -= more;
       },
-      release() {
-        room.#reservedBytes -= bytes;
-        room.#unwrittenBytes -= bytes - written;
-        room.#freeBytes += bytes - written;
+      release: () => {
+        this.#reservedBytes -= bytes;
+        this.#unwrittenBytes -= bytes - written;
+        this.#freeBytes += bytes - written;
         [bytes, written] = [0, 0];
       },
     };

@@ -1,5 +1,4 @@
 import {lstatSync, renameSync} from 'node:fs';
-import {rm} from 'node:fs/promises';
 import {type Digest, splitDigest} from '../../oci/digest.ts';
 import {fault} from '../../proc/fault.ts';
 import {MAX_MANIFEST_BYTES, natureOf} from './children.ts';
@@ -12,9 +11,11 @@ import type {HashPool} from './hash-pool.ts';
 import type {BlobRow} from './index-blobs.ts';
 import type {IndexClient} from './index-client.ts';
 import type {Memory} from './memory.ts';
+import {Orphans} from './orphans.ts';
 import {readFully} from './read-fully.ts';
 import type {SharedFd} from './shared-fd.ts';
 import type {SideFiles} from './side-files.ts';
+import {unlinkAll} from './unlink-all.ts';
 
 export interface ShelfParts {
   readonly folder: Folder;
@@ -28,15 +29,11 @@ export interface ShelfParts {
   readonly used: (bytes: number) => void;
 }
 
-/** Unlinks at one time: each holds a thread of libuv's pool, which is for serving (design §2). */
-const UNLINKS = 4;
-
 /** The whole blobs: finds, checks, adopts, quarantines and drops them. File and index row go together here. */
 export class Shelf {
   /** Ingests under way. */
   readonly ingests = new Map<Digest, DiskIngest>();
-  /** Files that no index row knows yet: their sizes, counted as used until they are adopted or dropped. */
-  readonly orphans = new Map<Digest, number>();
+  readonly orphans: Orphans;
   readonly #parts: ShelfParts;
   /** Digests whose row is dropped and whose file is being unlinked: absent, and not to be probed. */
   readonly #leaving = new Map<Digest, Promise<void>>();
@@ -45,6 +42,7 @@ export class Shelf {
   readonly #adoptions = new Map<Digest, Promise<BlobRow | undefined>>();
   constructor(parts: ShelfParts) {
     this.#parts = parts;
+    this.orphans = new Orphans(parts.used);
   }
 
   /** The blob's row; `undefined` if it is absent. A file without row is hashed and adopted first (design §1.1). */
@@ -108,7 +106,7 @@ export class Shelf {
     if (adoption === undefined) {
       const file = this.tryOpen(digest);
       if (file === undefined) {
-        this.#notOrphan(digest);
+        this.orphans.remove(digest);
         return undefined;
       }
       adoption = this.#adopt(digest, file).finally(() => {
@@ -126,11 +124,11 @@ export class Shelf {
     try {
       used(await index.ask('commit', row, children, link, now()));
     } catch (error) {
-      this.#countOrphan(row.digest, row.sizeBytes);
+      this.orphans.add(row.digest, row.sizeBytes);
       memory.changed(row); // it is right all the same
       throw error;
     }
-    this.#notOrphan(row.digest);
+    this.orphans.remove(row.digest);
     memory.changed(row);
     if (link !== undefined) memory.addLink(link);
   }
@@ -165,23 +163,18 @@ export class Shelf {
   /** Unlinks files that have no row, the first found first, until so many bytes are free. @returns how many are. */
   async dropOrphans(bytes: number): Promise<number> {
     let freed = 0;
-    for (const [digest, sizeBytes] of this.orphans) {
+    for (const [digest, sizeBytes] of this.orphans.entries) {
       if (freed >= bytes) break;
       if (this.ingests.has(digest) || this.#adoptions.has(digest)) continue;
-      this.#notOrphan(digest);
+      this.orphans.remove(digest);
       if ((await this.#unlink([digest])) === 0) freed += sizeBytes;
     }
     return freed;
   }
 
-  /** A file has no row: it counts as used until it is adopted or dropped. */
-  addOrphan(digest: Digest, sizeBytes: number): void {
-    if (!this.#leaving.has(digest)) this.#countOrphan(digest, sizeBytes);
-  }
-
-  /** The index was lost: what is on disk is counted again as it is found. */
-  forgetOrphans(): void {
-    this.orphans.clear();
+  /** Whether its file is being dropped: it is no orphan. */
+  isLeaving(digest: Digest): boolean {
+    return this.#leaving.has(digest);
   }
 
   /** Resolves when nothing is unlinking the digest's file: an ingest of it may rename its own into place then. */
@@ -271,7 +264,7 @@ export class Shelf {
       this.failed('evict', error); // a read-only disk: it stays, is found wrong each time, and is never served
     }
     events.quarantined?.(digest);
-    this.#notOrphan(digest);
+    this.orphans.remove(digest);
     await this.#dropRow(digest);
   }
 
@@ -285,36 +278,18 @@ export class Shelf {
     this.#parts.memory.forget([digest], false);
   }
 
-  #countOrphan(digest: Digest, sizeBytes: number): void {
-    this.#notOrphan(digest);
-    this.orphans.set(digest, sizeBytes);
-    this.#parts.used(sizeBytes);
-  }
-
-  #notOrphan(digest: Digest): void {
-    const sizeBytes = this.orphans.get(digest);
-    if (sizeBytes === undefined) return;
-    this.orphans.delete(digest);
-    this.#parts.used(-sizeBytes);
-  }
-
   /** @returns bytes of what could not be removed. */
   async #unlink(digests: readonly Digest[]): Promise<number> {
+    const {folder} = this.#parts;
     let stuck = 0;
-    const rest = digests.values();
-    const work = async (): Promise<void> => {
-      for (const digest of rest) {
-        try {
-          await rm(this.#parts.folder.blob(digest), {force: true});
-        } catch (error) {
-          this.failed('evict', error);
-          const sizeBytes = lstatSync(this.#parts.folder.blob(digest), {throwIfNoEntry: false})?.size ?? 0;
-          stuck += sizeBytes;
-          this.#countOrphan(digest, sizeBytes);
-        }
-      }
-    };
-    await Promise.all(Array.from({length: UNLINKS}, work));
+    const files = new Map(digests.map((digest) => [folder.blob(digest), digest]));
+    await unlinkAll([...files.keys()], (path, error) => {
+      this.failed('evict', error);
+      const sizeBytes = lstatSync(path, {throwIfNoEntry: false})?.size ?? 0;
+      stuck += sizeBytes;
+      const digest = files.get(path);
+      if (digest !== undefined) this.orphans.add(digest, sizeBytes);
+    });
     return stuck;
   }
 }

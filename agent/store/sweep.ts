@@ -35,7 +35,8 @@ export async function sweep(parts: SweepParts, now: number): Promise<void> {
     }
   }
   await parts.index.ask('tidyNames', now - LOOSE_NAMES_MS);
-  for (const digest of [...parts.shelf.orphans.keys()]) {
+  const orphans = [...parts.shelf.orphans.digests]; // as found: one that cannot be indexed comes back into the set
+  for (const digest of orphans) {
     if (parts.signal.aborted) return;
     await parts.shelf.adopt(digest);
   }
@@ -70,7 +71,8 @@ async function sweepShard({folder, index, shelf}: SweepParts, algorithm: Algorit
     const digest = `${algorithm}:${name}`;
     if (!isDigest(digest) || rows.has(digest) || shelf.ingests.has(digest)) continue;
     const stat = await lstat(join(path, name)).catch(() => undefined);
-    if (stat?.isFile() && (await index.ask('blob', digest)) === undefined) shelf.addOrphan(digest, stat.size);
+    if (!stat?.isFile() || (await index.ask('blob', digest)) !== undefined || shelf.isLeaving(digest)) continue;
+    shelf.orphans.add(digest, stat.size);
   }
   // Opening finds out by itself, carefully, that a file is gone.
   for (const digest of rows) if (!names.has(digest.slice(algorithm.length + 1))) await forgetIfGone(shelf, digest);
