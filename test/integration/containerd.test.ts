@@ -95,6 +95,7 @@ test('containerd with nothing but _default/hosts.toml pulls and runs any name th
     host: name,
     url: `https://${host}:${port}`,
     tls: {caFile: ca.certFile},
+    freshFor: '0s', // each resolution asks, so that what is served without the upstream is served for its absence
   }));
   const agent = stack.use(await AgentRig.start({config: {upstreams}, inside}));
   const containerd = stack.use(await Containerd.start(machine, folder));
