@@ -92,7 +92,7 @@ class BufferedOutput implements LogOutput {
       this.#stream.end();
     });
     this.#closed = true;
-    this.#stream.destroy();
+    if (this.#stream instanceof Socket) this.#stream.destroy(); // a file's descriptor is not ours to close
   }
 
   #flush(): void {

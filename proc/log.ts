@@ -40,6 +40,8 @@ export interface LogOptions {
 const CLOSE_MS = 1000;
 /** Of a string in an access line: names have 255 characters at most (D-032), so this cuts only hostile ones. */
 const MAX_ACCESS_STRING = 512;
+/** Most lines are, and need no closer look. */
+const NOT_ASCII = /[^\n -~]/;
 /** JSON itself escapes below U+0020; these it lets through, and a terminal obeys some of them (D-037). */
 const LEFT_BY_JSON = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu;
 
@@ -54,7 +56,7 @@ export function newLog(options: LogOptions): ProcessLog {
   const isText = options.format === 'text' || (options.format === 'auto' && isTerminal);
   const colour = isTerminal && process.env['NO_COLOR'] === undefined;
   const write = (line: string): void => {
-    const safe = line.replace(LEFT_BY_JSON, escapeCharacter);
+    const safe = NOT_ASCII.test(line) ? line.replace(LEFT_BY_JSON, escapeCharacter) : line;
     output.write(isText ? readableLine(safe, colour) : safe);
   };
   return new PinoLog(output, write, options.level);
@@ -63,9 +65,12 @@ export function newLog(options: LogOptions): ProcessLog {
 class PinoLog implements ProcessLog {
   readonly #output: LogOutput;
   readonly #pino: Logger;
+  readonly #write: (line: string) => void;
+  readonly #clock = new IsoClock();
 
   constructor(output: LogOutput, write: (line: string) => void, level: LogLevel) {
     this.#output = output;
+    this.#write = write;
     const formatters = {level: (label: string) => ({level: label})};
     this.#pino = pino({level, base: null, timestamp: stdTimeFunctions.isoTime, formatters}, {write});
     output.onRecovered = (lines) => {
@@ -96,7 +101,9 @@ class PinoLog implements ProcessLog {
 
   access(fields: AccessFields): void {
     if (!this.#pino.isLevelEnabled('info')) return;
-    this.#pino.info(isShort(fields) ? fields : shortened(fields), 'access');
+    // By hand, in pino's form: measured at a third of its time, and there is one of these a request.
+    const said = isShort(fields) ? fields : shortened(fields);
+    this.#write(`${JSON.stringify({level: 'info', time: this.#clock.now(), msg: 'access', ...said})}\n`);
   }
 
   close(): Promise<void> {
@@ -106,6 +113,17 @@ class PinoLog implements ProcessLog {
   #log(level: LogLevel, message: string, fields: LogFields | undefined): void {
     if (!this.#pino.isLevelEnabled(level)) return;
     this.#pino[level](fields === undefined ? {} : safeFields(fields), safeText(message));
+  }
+}
+
+/** The time as ISO 8601, made once a millisecond. */
+class IsoClock {
+  #atMs = 0;
+  #text = '';
+  now(): string {
+    const nowMs = Date.now();
+    if (nowMs !== this.#atMs) [this.#atMs, this.#text] = [nowMs, new Date(nowMs).toISOString()];
+    return this.#text;
   }
 }
 
