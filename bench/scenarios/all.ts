@@ -1,0 +1,11 @@
+import type {Scenario} from '../scenario.ts';
+import {coldLarge} from './cold-large.ts';
+import {herdSlow} from './herd-slow.ts';
+import {herd} from './herd.ts';
+import {idle} from './idle.ts';
+import {soak} from './soak.ts';
+import {warmLarge} from './warm-large.ts';
+import {warmSmall} from './warm-small.ts';
+
+/** In the order in which they run. */
+export const SCENARIOS: readonly Scenario[] = [warmLarge, warmSmall, coldLarge, herd, herdSlow, idle, soak];

@@ -1,0 +1,117 @@
+import {rm} from 'node:fs/promises';
+import {join} from 'node:path';
+import type {Contestant, Site} from '../contestants/contestant.ts';
+import {peakOf, type Context} from '../context.ts';
+import type {BlobFile} from '../dataset.ts';
+import type {LoadReport} from '../generator.ts';
+import {boundGoal, quotient, type Lookup} from '../goal.ts';
+import {Link} from '../link.ts';
+import {runCommand} from '../run-command.ts';
+import type {Scenario} from '../scenario.ts';
+import {Upstream} from '../upstream.ts';
+
+const LIMITED = '1 Gbit/s';
+const UNLIMITED = 'unlimited';
+/** In namespaces of its own nobody else has the port. */
+const UPSTREAM_PORT = 5000;
+
+/** How much longer a pull takes because nobody had it yet. */
+export const coldLarge: Scenario = {
+  name: 'cold-large',
+  title: 'A large blob through an empty cache, from an upstream behind a link of 1 Gbit/s and from one without a limit',
+  goals: [
+    boundGoal({of: LIMITED, text: (bound) => `last byte ${bound}× direct`, unit: '×', atMost: 1.05, value: (median) => lastByteRatio(median, LIMITED, ['direct'])}),
+    boundGoal({
+      of: UNLIMITED,
+      text: (bound) => `last byte ${bound}× the slowest of direct, hashing, writing`,
+      unit: '×',
+      atMost: 1.1,
+      value: (median) => lastByteRatio(median, UNLIMITED, ['direct', 'sha256', 'write and fsync']),
+    }),
+    ...[LIMITED, UNLIMITED].map((of) =>
+      boundGoal({
+        of,
+        text: (bound) => `first byte ${bound} ms after direct`,
+        unit: ' ms',
+        atMost: 5,
+        value: (median) => {
+          const [own, direct] = ['noost', 'direct'].map((contestant) => median({of, contestant, metric: 'firstByte'}));
+          return own === undefined || direct === undefined ? undefined : own - direct;
+        },
+      }),
+    ),
+  ],
+  async run(context) {
+    await context.attempt(LIMITED, '(all)', () => limited(context));
+    await measureAll(context, UNLIMITED, {upstream: context.upstream});
+  },
+};
+
+function lastByteRatio(median: Lookup, of: string, others: readonly string[]): number | undefined {
+  const times = others.map((contestant) => median({of, contestant, metric: 'lastByte'}));
+  const slowest = times.includes(undefined) ? undefined : Math.max(...times.map((time) => time ?? 0));
+  return quotient(median({of, contestant: 'noost', metric: 'lastByte'}), slowest);
+}
+
+async function limited(context: Context): Promise<void> {
+  await using link = await Link.make('1gbit');
+  const place = {host: link.upstreamAddress, port: UPSTREAM_PORT, inside: link.insideUpstream};
+  await using upstream = await Upstream.start(context.dataset, {folder: await context.folder('upstream'), ...place});
+  const {host, port} = upstream;
+  await context.generator.wait({host, port, steps: [{path: '/v2/'}], inside: link.insideNode}, 10);
+  await measureAll(context, LIMITED, {upstream, inside: link.insideNode, network: link.insideNode});
+}
+
+async function measureAll(context: Context, of: string, place: Pick<Site, 'upstream' | 'inside' | 'network'>): Promise<void> {
+  const all = new Map(context.contestants('noost', 'nginx-cache', 'distribution').filter(({caches}) => caches).map((each) => [each.name, each]));
+  const yardsticks = of === UNLIMITED ? ['direct', 'sha256', 'write and fsync'] : ['direct'];
+  await context.alternate(of, [...yardsticks, ...all.keys()], async (name) => {
+    await runCommand(['sync']); // what the one before has written is not this one's to wait for
+    const contestant = all.get(name);
+    if (contestant !== undefined) return cold(context, of, contestant, place);
+    if (name === 'direct') return direct(context, of, place);
+    return yardstick(context, of, name);
+  });
+}
+
+async function cold(context: Context, of: string, contestant: Contestant, place: Partial<Site>): Promise<void> {
+  const {name} = contestant;
+  const {digest, path: reference} = context.dataset.large;
+  await using running = await contestant.start(await context.site(name, place));
+  const steps = [{path: running.path('blobs', digest), reference}];
+  const round = await context.round(of, name, running, () => context.load(running, steps, {inside: place.network ?? [], deadlineSeconds: 300}));
+  context.results.add(of, name, {...timesOf(round.report), ...peakOf(round)});
+}
+
+async function direct(context: Context, of: string, {upstream, network}: Pick<Site, 'upstream' | 'network'>): Promise<void> {
+  const {dataset, generator} = context;
+  const steps = [{path: `/v2/${dataset.repository}/blobs/${dataset.large.digest}`, reference: dataset.large.path}];
+  const {host, port} = upstream;
+  context.results.add(of, 'direct', timesOf(await generator.run({host, port, steps, inside: network ?? [], deadlineSeconds: 300})));
+}
+
+function timesOf({latencyMs, firstByteMs}: LoadReport): {readonly firstByte: number; readonly lastByte: number} {
+  return {firstByte: firstByteMs.max, lastByte: latencyMs.max};
+}
+
+/** What any cache has to do with the same bytes. */
+async function yardstick(context: Context, of: string, name: string): Promise<void> {
+  const {large} = context.dataset;
+  const lastByte = name === 'sha256' ? await hash(large) : await write(large, await context.folder('write'));
+  context.results.add(of, name, {lastByte});
+}
+
+async function hash({path}: BlobFile): Promise<number> {
+  const begun = performance.now();
+  await runCommand(['openssl', 'dgst', '-sha256', path]);
+  return performance.now() - begun;
+}
+
+async function write({path}: BlobFile, folder: string): Promise<number> {
+  const to = join(folder, 'copy');
+  const begun = performance.now();
+  await runCommand(['dd', `if=${path}`, `of=${to}`, 'bs=1M', 'conv=fsync', 'status=none']);
+  const took = performance.now() - begun;
+  await rm(to);
+  return took;
+}

@@ -1,0 +1,97 @@
+import {join} from 'node:path';
+import type {Running} from '../contestants/contestant.ts';
+import type {Dataset} from '../dataset.ts';
+import {cpuOf, peakOf, type Context} from '../context.ts';
+import {ControlGroup} from '../control-group.ts';
+import {ratioGoal} from '../goal.ts';
+import {runCommand} from '../run-command.ts';
+import type {Scenario} from '../scenario.ts';
+
+const CLIENTS = [1, 4, 32];
+/** At least so much is transferred in a round: processor time is counted in hundredths of a second. */
+const ROUND_BYTES = {full: 4 * 1024 ** 3, quick: 1024 ** 3};
+/** Until `manifests/` says another. The page cache in it does not hold the blob. */
+const GROUP_BYTES = 256 * 1024 ** 2;
+const GROUP_CLIENTS = 4;
+
+const caseOf = (clients: number): string => `${clients} client${clients === 1 ? '' : 's'}`;
+const GROUP_CASE = `${caseOf(GROUP_CLIENTS)}, memory limit`;
+
+/** How fast what is held leaves. */
+export const warmLarge: Scenario = {
+  name: 'warm-large',
+  title: 'A large blob that is held, to 1, 4 and 32 clients, and in a memory control group',
+  goals: CLIENTS.map(caseOf).flatMap((of) => [
+    ratioGoal({of, metric: 'throughput', to: 'nginx', atLeast: 1}),
+    ratioGoal({of, metric: 'throughput', to: 'distribution', atLeast: 1.5}),
+    ratioGoal({of, metric: 'cpuPerGb', to: 'nginx', atMost: 1.3}),
+  ]),
+  async run(context) {
+    await unlimited(context);
+    await context.attempt(GROUP_CASE, '(all)', () => limited(context));
+  },
+};
+
+async function unlimited(context: Context): Promise<void> {
+  const running = await context.startAll('start', context.contestants('noost', 'nginx', 'distribution', 'sink'));
+  try {
+    const warm = await warmed(context, 'warming', running);
+    for (const clients of CLIENTS)
+      await context.alternate(caseOf(clients), warm.keys(), (name) => measure(context, caseOf(clients), name, warm.get(name), clients));
+  } finally {
+    for (const each of running.values()) await each.stop();
+  }
+}
+
+/** The page cache is charged to the group: whoever serves has to live with what it leaves. A group for each. */
+async function limited(context: Context): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const warm = new Map<string, Running>();
+  for (const contestant of context.contestants('noost', 'nginx', 'distribution').filter(({restarts}) => restarts)) {
+    const {name} = contestant;
+    await context.attempt(GROUP_CASE, name, async () => {
+      const group = stack.use(await ControlGroup.make(`noost-bench-${process.pid}-${name}`, GROUP_BYTES));
+      const site = await context.site(name, {inside: group.inside});
+      const dataset = name === 'nginx' ? await copiedIn(group, context.dataset, site.folder) : context.dataset;
+      const running = stack.use(await contestant.start({...site, dataset}));
+      await context.load(running, [step(context, running)]);
+      warm.set(name, running);
+    });
+  }
+  context.results.remark(GROUP_CASE, '(all)', `each in a control group of ${GROUP_BYTES / 1024 ** 2} MiB of its own`);
+  await context.alternate(GROUP_CASE, warm.keys(), (name) => measure(context, GROUP_CASE, name, warm.get(name), GROUP_CLIENTS));
+}
+
+/** The blob's pages have to be charged to the group as those of a cache are, so it is written in the group. */
+async function copiedIn(group: ControlGroup, dataset: Dataset, folder: string): Promise<Dataset> {
+  const large = {...dataset.large, path: join(folder, 'large')};
+  await runCommand([...group.inside, 'cp', '--reflink=never', dataset.large.path, large.path]);
+  return {...dataset, large, blobs: dataset.blobs.map((blob) => (blob.digest === large.digest ? large : blob))};
+}
+
+/** Those that answer rightly, after having been asked once. */
+async function warmed(context: Context, of: string, running: ReadonlyMap<string, Running>): Promise<Map<string, Running>> {
+  const warm = new Map<string, Running>();
+  for (const [name, each] of running) {
+    context.say(`${of} · ${name}`);
+    const done = await context.attempt(of, name, () => context.load(each, [step(context, each)], {deadlineSeconds: 120}));
+    if (done !== undefined) warm.set(name, each);
+  }
+  return warm;
+}
+
+function step({dataset: {large}}: Context, running: Running): {readonly path: string; readonly reference: string} {
+  return {path: running.path('blobs', large.digest), reference: large.path};
+}
+
+async function measure(context: Context, of: string, name: string, running: Running | undefined, clients: number): Promise<void> {
+  if (running === undefined) return;
+  const wanted = context.quick ? ROUND_BYTES.quick : ROUND_BYTES.full;
+  const requests = Math.max(1, Math.round(wanted / (clients * context.dataset.large.sizeBytes)));
+  const round = await context.round(of, name, running, () =>
+    context.load(running, [step(context, running)], {clients, requests, barrier: true, deadlineSeconds: 240}),
+  );
+  const {bytes, seconds, cpuSeconds} = round.report;
+  context.results.add(of, name, {throughput: bytes / seconds / 1e9, ...cpuOf(round), ...peakOf(round)});
+  context.results.add(of, `load generator for ${name}`, {cpuPerGb: cpuSeconds / (bytes / 1e9)});
+}
