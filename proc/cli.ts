@@ -95,7 +95,8 @@ function newParser(argv: readonly string[]): Argv {
     })
     .exitProcess(false)
     .fail((message: string, error: Error | undefined) => {
-      throw error ?? usageError(message.trim());
+      // yargs' own errors come as `error`, too; ours pass through.
+      throw error instanceof CommandError ? error : usageError((message || (error?.message ?? '')).trim());
     })
     .version(version())
     .alias('version', 'V')
@@ -167,6 +168,9 @@ function refuseUnknown(words: readonly string[], flags: readonly Flag[]): void {
 
 function readFlags(typed: Readonly<Record<string, unknown>>, command: Command): Arguments['flags'] {
   const flags: Record<string, string | boolean | readonly string[] | undefined> = {};
+  const shorts = new Set(['_', 'h', 'V', ...command.flags.map(({short}) => short)]);
+  const unknown = Object.keys(typed).find((key) => key.length === 1 && !shorts.has(key));
+  if (unknown !== undefined) throw usageError(`There is no flag -${unknown}`);
   for (const {name, many} of command.flags) {
     const value = typed[name];
     if (value === undefined) continue;
@@ -224,4 +228,13 @@ async function complete(words: readonly string[]): Promise<number> {
   return EXIT.ok;
 }
 
-if (import.meta.main) process.exitCode = await runCli(process.argv.slice(2));
+/** `noost ls | head`: who reads has had enough. */
+function onOutputError(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(EXIT.failed);
+}
+
+if (import.meta.main) {
+  process.stdout.on('error', onOutputError);
+  process.exitCode = await runCli(process.argv.slice(2));
+}
