@@ -43,6 +43,15 @@ async function run({flags}: Arguments): Promise<number> {
     process.stdout.write(renderAgentConfig(config));
     return EXIT.ok;
   }
-  const {runAgent} = await import('../main.ts');
-  return runAgent(config, load);
+  const [{runAgent}, {DataFolderError}] = await Promise.all([import('../main.ts'), import('../store/folder.ts')]);
+  try {
+    return await runAgent(config, load);
+  } catch (error) {
+    // What the system or the data folder refuses is for the administrator; anything else is a bug and keeps its stack.
+    const {code, message} = error as NodeJS.ErrnoException;
+    if (!(error instanceof DataFolderError) && typeof code !== 'string') throw error;
+    const advice =
+      code === 'EADDRINUSE' ? '\nAnother program has this address: say another with --listen or --admin-listen' : '';
+    throw new CommandError(EXIT.failed, `The agent cannot run: ${message}${advice}`, {cause: error});
+  }
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {mkdtemp, rm, writeFile} from 'node:fs/promises';
+import {createServer, type AddressInfo} from 'node:net';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {after, before, test} from 'node:test';
@@ -117,10 +118,7 @@ test('noost pull shows lines where there is no terminal, and the sum', async () 
     rig.folder,
   ]);
   assert.equal(code, 0);
-  assert.equal(
-    err,
-    `docker.io/library/alpine:latest is ${DIGEST} for linux/arm64\nsha256:bbbbbbbbbbbb  10 B  fetched\n`,
-  );
+  assert.equal(err, `Pulling docker.io/library/alpine:latest for linux/arm64\nsha256:bbbbbbbbbbbb  10 B  fetched\n`);
   assert.equal(
     out,
     `Pulled docker.io/library/alpine:latest\n  ${DIGEST}\n  1 blobs, 10 B: 4 B fetched, 6 B were here; every digest verified\n`,
@@ -204,6 +202,16 @@ test('noost agent --check prints what would be in effect', async () => {
   });
   assert.deepEqual([code, err], [0, '']);
   assert.match(out, /anyLocalProcess: true[^]*maxSize: 5GB[^]*drain: 1m/);
+});
+
+test('an agent that cannot run says why, without a stack', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = `127.0.0.1:${String((server.address() as AddressInfo).port)}`;
+  const {code, err} = await run(['agent', '--admin-listen', address, '--listen', '127.0.0.1:0', '--data', 'own']);
+  server.close();
+  assert.equal(code, 1);
+  assert.match(err, /^noost: The agent cannot run: .*EADDRINUSE.*\n.*--listen or --admin-listen\n$/);
 });
 
 test('help names every command and every setting', async () => {

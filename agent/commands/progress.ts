@@ -31,9 +31,8 @@ export class Progress {
       this.#totalBytes = event.totalBytes;
       this.#blobs = event.blobs;
       this.#startedAt = this.#now();
-      this.#line(
-        `${this.#image} is ${event.digest}${event.platforms.length === 0 ? '' : ` for ${event.platforms.map((one) => printable(one, 64)).join(', ')}`}`,
-      );
+      const platforms = event.platforms.map((one) => printable(one, 64)).join(', ');
+      this.#line(`Pulling ${this.#image}${platforms === '' ? '' : ` for ${platforms}`}`);
     } else if (event.event === 'progress') {
       if (this.#screen.isTTY === true) this.#draw(event.doneBlobs, event.doneBytes);
     } else if (this.#screen.isTTY !== true) {
