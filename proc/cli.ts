@@ -1,10 +1,10 @@
-import {readFileSync} from 'node:fs';
 import process from 'node:process';
 import yargs, {type Argv} from 'yargs';
 import {completionScript, completions, type Known} from './completion.ts';
 import {CommandError, EXIT, type Arguments, type Command, type Flag} from './command.ts';
 import {didYouMean} from './nearest.ts';
 import {printable} from './printable.ts';
+import {VERSION} from './version.ts';
 
 /** A command before it is loaded: what the list of commands needs. */
 interface Listed {
@@ -98,7 +98,7 @@ function newParser(argv: readonly string[]): Argv {
       // yargs' own errors come as `error`, too; ours pass through.
       throw error instanceof CommandError ? error : usageError((message || (error?.message ?? '')).trim());
     })
-    .version(version())
+    .version(VERSION)
     .alias('version', 'V')
     .alias('help', 'h')
     .wrap(Math.min(110, process.stdout.columns ?? 100));
@@ -192,13 +192,6 @@ function readPositionals(typed: unknown, {positionals}: Command): Arguments['pos
       throw usageError(`<${name}>: expected ${choices.join(' or ')}`);
   }
   return Object.fromEntries(positionals.map(({name}, i) => [name, words[i]]));
-}
-
-function version(): string {
-  const {version: text} = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
-    version: string;
-  }; // our own file
-  return text;
 }
 
 const completionCommand: Command = {

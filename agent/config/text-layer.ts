@@ -16,8 +16,8 @@ export interface TextLayer extends Layer {
 
 /** Variables that others read: the launcher, the fault points of the tests. */
 const FOREIGN = new Set(['NOOST_NODE', 'NOOST_FAULT']);
-/** Tests have their own corner. */
-const FOR_TESTS = /^NOOST_TEST_/;
+/** Tests and benchmarks have their own corners. */
+const FOR_TESTS = /^NOOST_(?:TEST|BENCH)_/;
 /**
  * Kubernetes puts these into every pod for each Service, and ours are called noost, noost-webhook and so on.
  * @see https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
