@@ -34,7 +34,13 @@ export class StoreRig implements AsyncDisposable {
 
   static async open(path: string, options: Partial<LocalStoreOptions> & {at?: number} = {}): Promise<StoreRig> {
     const [told, clock]: [string[], {now: number}] = [[], {now: options.at ?? Date.now()}];
-    const store = await openStore(path, {limits: ROOMY, events: listTo(told), now: () => clock.now, hashers: 1, ...options});
+    const store = await openStore(path, {
+      limits: ROOMY,
+      events: listTo(told),
+      now: () => clock.now,
+      hashers: 1,
+      ...options,
+    });
     return new StoreRig(store, told, clock);
   }
   async [Symbol.asyncDispose](): Promise<void> {
@@ -49,7 +55,11 @@ export function newContent(sizeBytes: number): {readonly bytes: Buffer; readonly
 }
 
 /** Writes and commits a blob as a flight would. */
-export async function keep(store: Store, bytes: Buffer, as: Partial<CommitAs> & {readonly sizeBytes?: number} = {}): Promise<Digest> {
+export async function keep(
+  store: Store,
+  bytes: Buffer,
+  as: Partial<CommitAs> & {readonly sizeBytes?: number | undefined} = {},
+): Promise<Digest> {
   const digest = digestOf(bytes);
   const ingest = await store.ingest(digest, as.sizeBytes);
   await ingest.append([bytes.subarray(ingest.writtenBytes)]);
@@ -61,8 +71,14 @@ type CommitAs = Parameters<Ingest['commit']>[0];
 
 export function linkTo(digest: Digest, repository = 'library/alpine', rest: Partial<Link> = {}): Link {
   return {
-    ...{registry: 'docker.io', repository, digest, authority: 'anonymous', kind: 'blob'},
-    ...{mediaType: undefined, sizeBytes: 1, provenAt: 1},
+    registry: 'docker.io',
+    repository,
+    digest,
+    authority: 'anonymous',
+    kind: 'blob',
+    mediaType: undefined,
+    sizeBytes: 1,
+    provenAt: 1,
     ...rest,
   };
 }

@@ -79,7 +79,10 @@ export interface Store {
   verify(blob: OpenBlob, signal?: AbortSignal): Promise<boolean>;
   /** All of a small blob (manifests) in memory, or `undefined`. Its bytes have been hashed. */
   read(digest: Digest, maxBytes: number): Promise<{readonly record: BlobRecord; readonly bytes: Buffer} | undefined>;
-  /** Bytes that an interrupted ingest of this digest left, so that the upstream can be asked for the rest only. 0 mostly. */
+  /**
+   * Bytes that an interrupted ingest of this digest left, so that the upstream can be asked for the rest only. 0 mostly;
+   * never all of the blob: the last byte that is there does not count, so that there is always something to ask for.
+   */
   leftover(digest: Digest): Promise<number>;
   /**
    * Reserves room (evicting if need be) and opens the ingest file of a digest, continuing what an earlier one

@@ -13,7 +13,8 @@ import type {BlobRow} from './index-blobs.ts';
 import type {Reservation} from './room.ts';
 import {SharedFd} from './shared-fd.ts';
 
-/** By how much the room of a blob of unknown size grows. */
+/** Room for a blob of unknown size doubles between these, so that a small one drives nothing out for nothing. */
+const FIRST_BYTES = 1024 * 1024;
 const GROW_BYTES = 64 * 1024 * 1024;
 /** writev(2) takes no more buffers than this (IOV_MAX). */
 const MAX_BUFFERS = 1024;
@@ -159,8 +160,13 @@ export class DiskIngest implements Ingest {
     await this.#parts.vacant(this.digest);
     const path = this.#parts.folder.blob(this.digest);
     await moveInto(this.#path, path);
-    fault('store.commit.renamed');
-    await syncFolder(dirname(path));
+    try {
+      fault('store.commit.renamed');
+      await syncFolder(dirname(path));
+    } catch (error) {
+      removeQuietly(path); // or it would be there without being counted
+      throw error;
+    }
     const stat = statFile(this.#file); // after the rename, which changes ctime
     return {
       digest: this.digest,
@@ -173,7 +179,7 @@ export class DiskIngest implements Ingest {
 
   async #reserve(bytes: number): Promise<void> {
     if (bytes <= this.#parts.reservation.bytes()) return;
-    const step = Math.min(GROW_BYTES, Math.ceil(this.#parts.maxBytes / 16));
+    const step = firstRoom(this.#parts.maxBytes, this.#parts.reservation.bytes());
     try {
       await this.#parts.reservation.grow(Math.max(bytes, this.#parts.reservation.bytes() + step));
     } catch (error) {
@@ -253,6 +259,11 @@ export class DiskIngest implements Ingest {
  */
 export function resumableBytes(lengthBytes: number): number {
   return Math.max(0, lengthBytes - 1);
+}
+
+/** How much room to ask for beyond `bytes` where the size is not known. @param maxBytes of the whole cache. */
+export function firstRoom(maxBytes: number, bytes = 0): number {
+  return Math.min(GROW_BYTES, Math.max(FIRST_BYTES, bytes), Math.ceil(maxBytes / 16));
 }
 
 /** For the caller one thing: the disk cannot help. */

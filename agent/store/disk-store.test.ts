@@ -130,7 +130,7 @@ describe('ingest', () => {
     assert.deepEqual((await rig.store.read(digest, 1e6))?.bytes, bytes);
   });
 
-  test('an empty blob is a blob (A-126)', async () => {
+  test('an empty blob is a blob', async () => {
     using folder = new TemporaryFolder();
     await using rig = await StoreRig.open(folder.path);
     const digest = await keep(rig.store, Buffer.alloc(0), {sizeBytes: 0});
@@ -182,32 +182,45 @@ describe('ingest', () => {
     using folder = new TemporaryFolder();
     await using rig = await StoreRig.open(folder.path);
     await keep(rig.store, newContent(10).bytes); // threads and database have their descriptors now
+    await rig.store.local?.swept();
     const before = openDescriptors();
-    const {bytes, digest} = newContent(1000);
-    const ingest = await rig.store.ingest(digest, 1000);
-    const release = ingest.retain();
-    await ingest.append([bytes]);
-    await ingest.verify(undefined);
-    await ingest.commit({kind: 'blob', mediaType: undefined, children: [], link: undefined});
-    const blob = await rig.store.open(digest);
-    assert.ok(blob);
-    assert.equal(await rig.store.removeImage(linkTo(digest), digest), 1000);
-    assert.equal(await rig.store.open(digest), undefined);
-    assert.deepEqual(readFileSync(blob.fd), bytes);
-    assert.equal(await rig.store.verify(blob), true);
-    release();
-    blob.close();
-    blob.close();
-    await poll('descriptors return to where they were', () => openDescriptors() === before);
+    for (let round = 0; round < 10; round++) await readWhileItGoes(rig);
+    await poll('descriptors return to where they were', () => openDescriptors() <= before);
   });
 });
+
+async function readWhileItGoes({store}: StoreRig): Promise<void> {
+  const {bytes, digest} = newContent(1000);
+  const ingest = await store.ingest(digest, 1000);
+  const release = ingest.retain();
+  await ingest.append([bytes]);
+  await ingest.verify(undefined);
+  await ingest.commit({kind: 'blob', mediaType: undefined, children: [], link: undefined});
+  const blob = await store.open(digest);
+  assert.ok(blob);
+  assert.equal(await store.removeImage(linkTo(digest), digest), 1000);
+  assert.equal(await store.open(digest), undefined);
+  assert.deepEqual(readFileSync(blob.fd), bytes);
+  assert.equal(await store.verify(blob), true);
+  release();
+  blob.close();
+  blob.close();
+}
 
 describe('openStore', () => {
   test('what was committed is there after a restart, with its links and tags', async () => {
     using folder = new TemporaryFolder();
     const {bytes, digest} = newContent(1000);
     const name = {registry: 'docker.io', repository: 'library/alpine'};
-    const tag = {...name, tag: '3', authority: 'anonymous', digest, mediaType: 'm', sizeBytes: 9, resolvedAt: 5} as const;
+    const tag = {
+      ...name,
+      tag: '3',
+      authority: 'anonymous',
+      digest,
+      mediaType: 'm',
+      sizeBytes: 9,
+      resolvedAt: 5,
+    } as const;
     {
       await using rig = await StoreRig.open(folder.path);
       await keep(rig.store, bytes, {link: linkTo(digest)});
@@ -246,7 +259,10 @@ describe('openStore', () => {
     using folder = new TemporaryFolder();
     {
       await using _rig = await StoreRig.open(folder.path);
-      await assert.rejects(StoreRig.open(folder.path), (error) => error instanceof DataFolderError && /in use/.test(error.message));
+      await assert.rejects(
+        StoreRig.open(folder.path),
+        (error) => error instanceof DataFolderError && /in use/.test(error.message),
+      );
     }
     await using _rig = await StoreRig.open(folder.path);
   });
@@ -255,7 +271,10 @@ describe('openStore', () => {
     test(`a folder with the layout ${text} is refused`, async () => {
       using folder = new TemporaryFolder();
       writeFileSync(join(folder.path, 'layout.json'), text);
-      await assert.rejects(StoreRig.open(folder.path), (error) => error instanceof DataFolderError && /layout/.test(error.message));
+      await assert.rejects(
+        StoreRig.open(folder.path),
+        (error) => error instanceof DataFolderError && /layout/.test(error.message),
+      );
     });
 
   test('folders and files are for nobody else (D-031)', async () => {

@@ -52,7 +52,7 @@ export class DiskStore implements Store {
     }
     this.#timer = setInterval(() => {
       this.#healing ??= this.#heal().finally(() => (this.#healing = undefined));
-    }, RETRY_MS);
+    }, this.#options.retryMs ?? RETRY_MS);
     this.#timer.unref();
   }
 

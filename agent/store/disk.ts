@@ -1,22 +1,22 @@
-import type {Folder} from './folder.ts';
-import {prepareFolder} from './folder.ts';
+import type {Digest} from '../../oci/digest.ts';
+import {Ballast} from './ballast.ts';
+import {type Folder, prepareFolder} from './folder.ts';
 import {HashPool} from './hash-pool.ts';
 import {IndexClient} from './index-client.ts';
-import type {StoreEvents} from './events.ts';
+import type {EvictionReason, StoreEvents} from './events.ts';
 import type {LocalStoreOptions} from './local-store.ts';
 import {type FolderLock, lockFolder} from './lock.ts';
 import {Memory} from './memory.ts';
 import {Room} from './room.ts';
 import {Shelf} from './shelf.ts';
 import {SideFiles} from './side-files.ts';
-import type {EvictionReason} from './events.ts';
-import type {Digest} from '../../oci/digest.ts';
 
 /** The parts of an open store, wired. */
 export interface Disk {
   readonly folder: Folder;
   readonly lock: FolderLock;
   readonly index: IndexClient;
+  readonly ballast: Ballast;
   readonly memory: Memory;
   readonly pool: HashPool;
   readonly shelf: Shelf;
@@ -45,11 +45,14 @@ export async function openDisk(root: string, options: LocalStoreOptions): Promis
   let index: IndexClient | undefined;
   try {
     const lost = {now: (error: unknown) => options.events.rebuilt?.(error)};
+    const ballast = new Ballast(folder.ballast, options.limits.maxBytes);
+    ballast.drop(); // an earlier process's: the index may need the room to open
     index = await IndexClient.open(folder.index, (error) => lost.now(error));
+    ballast.take();
     const now = options.now ?? Date.now;
     await index.ask('clamp', now());
     const {sizeBytes} = await index.ask('stats');
-    const disk = wire({folder, lock, index, now, usedBytes: sizeBytes}, options);
+    const disk = wire({folder, lock, index, ballast, now, usedBytes: sizeBytes}, options);
     lost.now = (error) => {
       disk.memory.forgetNames();
       disk.shelf.orphans.clear();
@@ -66,10 +69,10 @@ export async function openDisk(root: string, options: LocalStoreOptions): Promis
 }
 
 function wire(
-  opened: Pick<Disk, 'folder' | 'lock' | 'index' | 'now'> & {readonly usedBytes: number},
+  opened: Pick<Disk, 'folder' | 'lock' | 'index' | 'ballast' | 'now'> & {readonly usedBytes: number},
   {limits, events, hashers, now, monotonic}: LocalStoreOptions,
 ): Disk {
-  const {folder, index} = opened;
+  const {folder, index, ballast} = opened;
   const leftovers = new SideFiles(folder.ingest, {
     maxFiles: MAX_LEFTOVERS,
     maxBytes: limits.maxBytes / 10,
@@ -88,7 +91,8 @@ function wire(
     limits,
     usedBytes: opened.usedBytes,
     side: [leftovers, quarantine],
-    evict: async (bytes, reason) => await evict({index, shelf, uses, now: opened.now}, bytes, reason, undefined),
+    evict: async (bytes, reason) =>
+      await evict({index, ballast, shelf, uses, now: opened.now}, bytes, reason, undefined),
     failed: (error) => events.failed?.('evict', error),
     monotonic: clock,
   });
@@ -101,7 +105,22 @@ function wire(
  * @param idleBefore only what was last used before, in ms since the epoch. @returns bytes freed.
  */
 export async function evict(
-  {index, shelf, uses, now}: Pick<Disk, 'index' | 'shelf' | 'uses' | 'now'>,
+  disk: Evictable,
+  bytes: number,
+  reason: EvictionReason,
+  idleBefore: number | undefined,
+): Promise<number> {
+  try {
+    return await evictColdest(disk, bytes, reason, idleBefore);
+  } catch {
+    disk.ballast.drop(); // the disk may be so full that the index cannot note what goes
+    return await evictColdest(disk, bytes, reason, idleBefore);
+  }
+}
+type Evictable = Pick<Disk, 'index' | 'ballast' | 'shelf' | 'uses' | 'now'>;
+
+async function evictColdest(
+  {index, shelf, uses, now}: Evictable,
   bytes: number,
   reason: EvictionReason,
   idleBefore: number | undefined,
@@ -124,5 +143,10 @@ export async function flushUses(index: IndexClient, uses: Map<Digest, number>): 
   if (uses.size === 0) return;
   const batch = [...uses];
   uses.clear();
-  await index.ask('touch', batch);
+  try {
+    await index.ask('touch', batch);
+  } catch (error) {
+    for (const [digest, at] of batch) if (!uses.has(digest)) uses.set(digest, at);
+    throw error;
+  }
 }

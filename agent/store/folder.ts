@@ -43,6 +43,7 @@ export class Folder {
   readonly quarantine: string;
   readonly index: string;
   readonly lock: string;
+  readonly ballast: string;
   constructor(root: string) {
     this.root = root;
     this.blobs = join(root, 'blobs');
@@ -50,6 +51,7 @@ export class Folder {
     this.quarantine = join(root, 'quarantine');
     this.index = join(root, 'index.db');
     this.lock = join(root, 'lock');
+    this.ballast = join(root, 'ballast');
   }
   /** `blobs/<algorithm>/<aa>`: the folder of a blob's file. */
   shard(digest: Digest): string {

@@ -90,7 +90,9 @@ export class IndexDatabase {
     const version = this.get('PRAGMA user_version')?.['user_version'];
     if (version !== 0 && version !== SCHEMA_VERSION)
       throw Object.assign(new Error(`Index has schema version ${String(version)}`), {errcode: NOT_A_DATABASE});
-    this.#database.exec(`${SCHEMA}; PRAGMA user_version = ${SCHEMA_VERSION}`);
+    this.#database.exec(SCHEMA);
+    // Only where it is new: a disk that is full must not keep the index from opening, or nothing could be evicted.
+    if (version === 0) this.#database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
   }
 
   #statement(text: string): StatementSync {

@@ -38,8 +38,18 @@ const INDEX: Shelf = {
 };
 
 const ROWS: readonly Row[] = [
-  {name: 'the coldest image goes first, whole, and the base layer of the other stays', shelf: TWO_IMAGES, bytes: 1, goes: ['L1', 'M1']},
-  {name: 'an image goes with its base layer when it is the last', shelf: TWO_IMAGES, bytes: 5, goes: ['L1', 'L2', 'Lbase', 'M1', 'M2']},
+  {
+    name: 'the coldest image goes first, whole, and the base layer of the other stays',
+    shelf: TWO_IMAGES,
+    bytes: 1,
+    goes: ['L1', 'M1'],
+  },
+  {
+    name: 'an image goes with its base layer when it is the last',
+    shelf: TWO_IMAGES,
+    bytes: 5,
+    goes: ['L1', 'L2', 'Lbase', 'M1', 'M2'],
+  },
   {
     name: 'a HEAD of a manifest keeps layers that were not asked for since',
     shelf: {...TWO_IMAGES, M1: {used: 3, below: ['Lbase', 'L1']}},
@@ -71,14 +81,51 @@ const ROWS: readonly Row[] = [
     bytes: 1,
     goes: ['L1', 'M1'],
   },
-  {name: 'a blob that nothing needs goes by its own use', shelf: {...TWO_IMAGES, Lloose: {used: 0.5}}, bytes: 1, goes: ['Lloose']},
-  {name: 'a blob that nothing needs stays while others are colder', shelf: {...TWO_IMAGES, Lloose: {used: 1.5}}, bytes: 3, goes: ['L1', 'Lloose', 'M1']},
-  {name: 'no more goes than is asked for', shelf: {La: {used: 1, size: 10}, Lb: {used: 2, size: 10}}, bytes: 10, goes: ['La']},
+  {
+    name: 'a blob that nothing needs goes by its own use',
+    shelf: {...TWO_IMAGES, Lloose: {used: 0.5}},
+    bytes: 1,
+    goes: ['Lloose'],
+  },
+  {
+    name: 'a blob that nothing needs stays while others are colder',
+    shelf: {...TWO_IMAGES, Lloose: {used: 1.5}},
+    bytes: 3,
+    goes: ['L1', 'Lloose', 'M1'],
+  },
+  {
+    name: 'no more goes than is asked for',
+    shelf: {La: {used: 1, size: 10}, Lb: {used: 2, size: 10}},
+    bytes: 10,
+    goes: ['La'],
+  },
   {name: 'idle: only what nobody used since', shelf: TWO_IMAGES, idleBefore: 1.5, goes: ['L1', 'M1']},
-  {name: 'idle: a base layer of a used image is not idle', shelf: {...TWO_IMAGES, Lbase: {used: 0}}, idleBefore: 1.5, goes: ['L1', 'M1']},
-  {name: 'what is protected stays, with all below it', shelf: TWO_IMAGES, protect: ['M1'], bytes: 5, goes: ['L2', 'M2']},
-  {name: 'a protected platform outlives its index', shelf: INDEX, protect: ['Mamd'], bytes: 7, goes: ['I', 'Larm', 'Lother', 'Marm', 'Mother']},
-  {name: 'everything at the same time goes as images all the same', shelf: {M1: {used: 1, below: ['La']}, La: {used: 1}}, bytes: 1, goes: ['La', 'M1']},
+  {
+    name: 'idle: a base layer of a used image is not idle',
+    shelf: {...TWO_IMAGES, Lbase: {used: 0}},
+    idleBefore: 1.5,
+    goes: ['L1', 'M1'],
+  },
+  {
+    name: 'what is protected stays, with all below it',
+    shelf: TWO_IMAGES,
+    protect: ['M1'],
+    bytes: 5,
+    goes: ['L2', 'M2'],
+  },
+  {
+    name: 'a protected platform outlives its index',
+    shelf: INDEX,
+    protect: ['Mamd'],
+    bytes: 7,
+    goes: ['I', 'Larm', 'Lother', 'Marm', 'Mother'],
+  },
+  {
+    name: 'everything at the same time goes as images all the same',
+    shelf: {M1: {used: 1, below: ['La']}, La: {used: 1}},
+    bytes: 1,
+    goes: ['La', 'M1'],
+  },
   {name: 'a use in the future is only very recent', shelf: {La: {used: 1e6}, Lb: {used: 1}}, bytes: 1, goes: ['Lb']},
   {name: 'nothing goes where nothing is', shelf: {}, bytes: 1, goes: []},
 ];
@@ -95,14 +142,14 @@ describe('rank', () => {
   test('goes in steps when its time is up, and comes to the same', () => {
     const index = newIndex(TWO_IMAGES);
     const gone: Digest[] = [];
-    for (let more = true; more; ) {
+    for (let more = true; more;) {
       const answer = rankQueries.rank(index, {bytes: Infinity, idleBefore: undefined, now: 9 * HOUR, budgetMs: 0});
       blobQueries.drop(index, answer.digests, true);
       gone.push(...answer.digests);
       more = answer.more;
     }
     const names = new Map(Object.keys(TWO_IMAGES).map((name) => [digestFor(name), name]));
-    assert.deepEqual(gone.map((digest) => names.get(digest)).toSorted(), Object.keys(TWO_IMAGES).toSorted());
+    assert.deepEqual(gone.map((digest) => names.get(digest) ?? digest).toSorted(), Object.keys(TWO_IMAGES).toSorted());
     index.close();
   });
 

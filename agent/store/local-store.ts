@@ -5,7 +5,7 @@ import {fault} from '../../proc/fault.ts';
 import type {BlobRecord, ImageRecord, Limits, Link, OpenBlob, Store, TagRecord, Usage} from './contract.ts';
 import {StoreFullError} from './contract.ts';
 import {DiskBlob} from './disk-blob.ts';
-import {DiskIngest, resumableBytes} from './disk-ingest.ts';
+import {DiskIngest, firstRoom, resumableBytes} from './disk-ingest.ts';
 import {type Disk, openDisk} from './disk.ts';
 import type {StoreEvents} from './events.ts';
 import {Names} from './names.ts';
@@ -21,16 +21,16 @@ export interface LocalStoreOptions {
   readonly monotonic?: () => number;
   /** Threads that hash, at most; default: the cores, at most 4. */
   readonly hashers?: number;
+  /** How often a data folder that cannot be used is tried again, in ms; default: 5 s. */
+  readonly retryMs?: number;
 }
-
-/** Room for a blob of unknown size to begin with. */
-const FIRST_BYTES = 64 * 1024 * 1024;
 
 /** A store on a disk that works. What it does when that does not, is the business of `openStore`. */
 export class LocalStore implements Store {
   readonly #disk: Disk;
   readonly #names: Names;
-  readonly #upkeep: Upkeep;
+  /** What it does by itself; tests do not wait for the timer. */
+  readonly upkeep: Upkeep;
   /** Digests whose ingest is being opened. */
   readonly #starting = new Set<Digest>();
   #closed = false;
@@ -38,7 +38,7 @@ export class LocalStore implements Store {
   private constructor(disk: Disk) {
     this.#disk = disk;
     this.#names = new Names(disk);
-    this.#upkeep = new Upkeep(disk);
+    this.upkeep = new Upkeep(disk);
   }
 
   /** @throws {DataFolderError} if a person has to choose; any other error may heal by itself. */
@@ -49,6 +49,11 @@ export class LocalStore implements Store {
   /** Whether it can go on: without its index's thread it has to be opened again. */
   get isAlive(): boolean {
     return this.#disk.index.isOpen;
+  }
+
+  /** Bytes of committed blobs and of files that no row knows yet. */
+  get usedBytes(): number {
+    return this.#disk.room.usedBytes;
   }
 
   async stat(digest: Digest): Promise<BlobRecord | undefined> {
@@ -111,7 +116,7 @@ export class LocalStore implements Store {
   }
 
   touch(digest: Digest): void {
-    this.#upkeep.touch(digest);
+    this.upkeep.touch(digest);
   }
 
   peekRecord(digest: Digest): BlobRecord | undefined {
@@ -141,8 +146,12 @@ export class LocalStore implements Store {
   }
 
   async usage(): Promise<Usage> {
-    const {index, room} = this.#disk;
-    const {blobs, manifests, tags} = await index.ask('stats');
+    const {index, room, shelf} = this.#disk;
+    const nothing = {blobs: 0, manifests: 0, tags: 0};
+    const {blobs, manifests, tags} = await index.ask('stats').catch((error: unknown) => {
+      shelf.failed('index', error);
+      return nothing;
+    });
     return {
       blobs,
       manifests,
@@ -159,7 +168,7 @@ export class LocalStore implements Store {
     readonly limit: number;
     readonly match?: string;
   }): Promise<readonly ImageRecord[]> {
-    await this.#upkeep.flush();
+    await this.upkeep.flush();
     return await this.#disk.index.ask('images', {after: ask.after ?? '', limit: ask.limit, match: ask.match ?? ''});
   }
 
@@ -172,23 +181,23 @@ export class LocalStore implements Store {
 
   setLimits(limits: Limits): void {
     this.#disk.room.setLimits(limits);
-    this.#upkeep.settle();
+    this.upkeep.settle();
   }
 
   /** Hashes all blobs again, slowly; see `Upkeep`, which does it by itself now and then. */
   async scrub(bytesPerSecond?: number): Promise<void> {
-    await this.#upkeep.scrub(bytesPerSecond);
+    await this.upkeep.scrub(bytesPerSecond);
   }
 
   /** Resolves when files and index have been compared for the first time since the start. */
   async swept(): Promise<void> {
-    await this.#upkeep.swept;
+    await this.upkeep.swept;
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#upkeep.close();
+    await this.upkeep.close();
     await Promise.all([...this.#disk.shelf.ingests.values()].map(async (ingest) => await ingest.abandon(true)));
     this.#disk.room.close();
     await this.#disk.pool.close();
@@ -201,7 +210,7 @@ export class LocalStore implements Store {
     const path = folder.part(digest);
     const leftBytes = leftovers.take(path); // so that making room does not take it away
     const {maxBytes} = room.limits;
-    const firstBytes = Math.max(leftBytes, Math.min(FIRST_BYTES, Math.ceil(maxBytes / 16)));
+    const firstBytes = leftBytes + firstRoom(maxBytes);
     let reservation;
     try {
       reservation = await room.reserve(sizeBytes ?? firstBytes);

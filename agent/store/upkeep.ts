@@ -39,7 +39,7 @@ export class Upkeep {
   /** Never waits. Bounded: many uses at once are written at once. */
   touch(digest: Digest): void {
     this.#disk.uses.set(digest, this.#disk.now());
-    if (this.#disk.uses.size >= MAX_USES) void this.#background('index', () => this.flush());
+    if (this.#disk.uses.size === MAX_USES) void this.#background('index', () => this.flush());
   }
 
   async flush(): Promise<void> {
@@ -59,6 +59,7 @@ export class Upkeep {
     quarantine.expire(now());
     await evict(this.#disk, Infinity, 'idle', now() - room.limits.maxIdleMs);
     await room.settle();
+    this.#disk.ballast.take();
   }
 
   async scrub(bytesPerSecond?: number): Promise<void> {

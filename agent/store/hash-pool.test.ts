@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import {ftruncateSync, openSync, readdirSync, writeSync} from 'node:fs';
+import {join} from 'node:path';
+import {describe, test} from 'node:test';
+import {poll} from '../../test/poll.ts';
+import {newContent, TemporaryFolder} from '../../test/store-rig.ts';
+import {HashPool} from './hash-pool.ts';
+import {SharedFd} from './shared-fd.ts';
+
+describe('HashPool', () => {
+  test('hashes files that grow, several on one thread', async () => {
+    using folder = new TemporaryFolder();
+    const pool = new HashPool(1);
+    await Promise.all(
+      [1, 2, 3].map(async (n) => {
+        const {bytes, digest} = newContent(n * 9_000_000);
+        const file = newFile(folder, String(n));
+        const job = pool.start(file, 'sha256');
+        for (let at = 0; at < bytes.length; at += 500_000) {
+          writeSync(file.fd, bytes.subarray(at, at + 500_000));
+          job.follow(Math.min(at + 500_000, bytes.length));
+          if (at % 3_000_000 === 0) await new Promise((resolve) => setImmediate(resolve));
+        }
+        assert.equal(`sha256:${await job.finish(bytes.length)}`, digest);
+        file.release();
+      }),
+    );
+    await pool.close();
+  });
+
+  test('keeps a descriptor open until its thread has let go of it', async () => {
+    using folder = new TemporaryFolder();
+    const pool = new HashPool(1);
+    const before = readdirSync('/proc/self/fd').length;
+    const file = newFile(folder, 'a');
+    writeSync(file.fd, Buffer.alloc(30_000_000));
+    const [dropped, finished] = [pool.start(file, 'sha256'), pool.start(file, 'sha256')];
+    dropped.follow(30_000_000);
+    const hex = finished.finish(30_000_000);
+    file.release();
+    dropped.drop();
+    dropped.drop();
+    assert.match(await hex, /^[0-9a-f]{64}$/);
+    await pool.close();
+    await poll('closed', () => readdirSync('/proc/self/fd').length <= before);
+  });
+
+  test('a file that is shorter than was said is a failure, not a hash', async () => {
+    using folder = new TemporaryFolder();
+    const pool = new HashPool(1);
+    const file = newFile(folder, 'a');
+    writeSync(file.fd, Buffer.alloc(1000));
+    ftruncateSync(file.fd, 10);
+    await assert.rejects(pool.hashFile(file, 'sha256', 1000), /ends at 10/);
+    file.release();
+    await pool.close();
+  });
+
+  test('close fails what is under way', async () => {
+    using folder = new TemporaryFolder();
+    const pool = new HashPool(1);
+    const file = newFile(folder, 'a');
+    const job = pool.start(file, 'sha256');
+    await Promise.all([assert.rejects(job.finish(1)), pool.close()]);
+    file.release();
+    assert.throws(() => pool.start(file, 'sha256'));
+  });
+});
+
+function newFile(folder: TemporaryFolder, name: string): SharedFd {
+  return new SharedFd(openSync(join(folder.path, name), 'w+'));
+}
