@@ -86,7 +86,7 @@ export class HashPool {
   #spawn(): Thread {
     // `.js` in a published package, `.ts` in a checkout: beside this file, whatever it is.
     const file = new URL(import.meta.url.replace(/hash-pool(\.[jt]s)$/, 'hash-worker$1'));
-    const worker = new Worker(file, {resourceLimits: RESOURCE_LIMITS, execArgv: []});
+    const worker = new Worker(file, {resourceLimits: RESOURCE_LIMITS});
     const thread: Thread = {worker, jobs: new Map(), idleTimer: undefined};
     worker.on('message', (answer: HashAnswer) => thread.jobs.get(answer.job)?.answered(answer));
     worker.on('error', (error: Error) => this.#lost(thread, error));

@@ -24,7 +24,7 @@ export class IndexClient {
     this.#onLost = onLost;
     // `.js` in a published package, `.ts` in a checkout: beside this file, whatever it is.
     const file = new URL(import.meta.url.replace(/index-client(\.[jt]s)$/, 'index-worker$1'));
-    this.#worker = new Worker(file, {workerData: path, resourceLimits: RESOURCE_LIMITS, execArgv: []});
+    this.#worker = new Worker(file, {workerData: path, resourceLimits: RESOURCE_LIMITS});
     this.#worker.on('message', (answer: IndexAnswer) => this.#answered(answer));
     this.#worker.on('error', (error: Error) => this.#end(error));
     this.#worker.on('exit', () => this.#end(new Error('Index thread ended')));
