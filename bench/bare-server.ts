@@ -5,7 +5,11 @@ import {createServer} from 'node:http';
 interface Answers {
   readonly host: string;
   readonly port: number;
-  readonly answers: readonly {readonly path: string; readonly file: string; readonly headers: Readonly<Record<string, string>>}[];
+  readonly answers: readonly {
+    readonly path: string;
+    readonly file: string;
+    readonly headers: Readonly<Record<string, string>>;
+  }[];
 }
 
 const {host, port, answers} = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as Answers;

@@ -37,7 +37,10 @@ export function digestOfBlob(name: string, sizeBytes: number): Digest {
 
 function* chunksOf(name: string, sizeBytes: number): Generator<Buffer> {
   const key = createHash('sha256').update(name).digest().subarray(0, 16);
-  const period = createCipheriv('aes-128-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(Math.min(PERIOD_BYTES, sizeBytes)));
+  const period = createCipheriv('aes-128-ctr', key, Buffer.alloc(16)).update(
+    Buffer.alloc(Math.min(PERIOD_BYTES, sizeBytes)),
+  );
   const chunk = sizeBytes > PERIOD_BYTES ? Buffer.concat(Array.from({length: WRITE_PERIODS}, () => period)) : period;
-  for (let left = sizeBytes; left > 0; left -= chunk.length) yield left < chunk.length ? chunk.subarray(0, left) : chunk;
+  for (let left = sizeBytes; left > 0; left -= chunk.length)
+    yield left < chunk.length ? chunk.subarray(0, left) : chunk;
 }

@@ -33,7 +33,12 @@ export class Child implements AsyncDisposable {
   }
 
   get running(): boolean {
-    return this.#failure === undefined && this.pid !== 0 && this.#process.exitCode === null && this.#process.signalCode === null;
+    return (
+      this.#failure === undefined &&
+      this.pid !== 0 &&
+      this.#process.exitCode === null &&
+      this.#process.signalCode === null
+    );
   }
 
   /** The end of what it said, for errors. */

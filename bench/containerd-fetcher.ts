@@ -32,9 +32,17 @@ address = ${JSON.stringify(socket)}
 content_sharing_policy = "isolated"
 `,
     );
-    const fetcher = new ContainerdFetcher(new Child(['containerd', '--config', file], {log: join(folder, 'output')}), socket);
+    const fetcher = new ContainerdFetcher(
+      new Child(['containerd', '--config', file], {log: join(folder, 'output')}),
+      socket,
+    );
     const end = performance.now() + READY_MS;
-    while (!(await fetcher.#ctr('version').then(() => true, () => false))) {
+    while (
+      !(await fetcher.#ctr('version').then(
+        () => true,
+        () => false,
+      ))
+    ) {
       if (performance.now() > end || !fetcher.#child.running) {
         await fetcher[Symbol.asyncDispose]();
         throw new Error(`containerd does not start: ${fetcher.#child.tail()}`);
@@ -45,7 +53,11 @@ content_sharing_policy = "isolated"
   }
 
   /** Fetches into an empty content store, which is emptied again. containerd checks each digest. @returns milliseconds. */
-  async fetch(name: string, hosts: {readonly folder: string; readonly url: string}, namespace: string): Promise<number> {
+  async fetch(
+    name: string,
+    hosts: {readonly folder: string; readonly url: string},
+    namespace: string,
+  ): Promise<number> {
     await mkdir(join(hosts.folder, UPSTREAM_HOST), {recursive: true});
     await writeFile(
       join(hosts.folder, UPSTREAM_HOST, 'hosts.toml'),

@@ -82,17 +82,27 @@ export class Context {
   }
 
   /** Starts all of them; one that does not start is a remark. The caller disposes of them. */
-  async startAll(of: string, contestants: readonly Contestant[], more: Partial<Site> = {}): Promise<ReadonlyMap<string, Running>> {
+  async startAll(
+    of: string,
+    contestants: readonly Contestant[],
+    more: Partial<Site> = {},
+  ): Promise<ReadonlyMap<string, Running>> {
     const running = new Map<string, Running>();
     for (const contestant of contestants) {
-      const started = await this.attempt(of, contestant.name, async () => contestant.start(await this.site(contestant.name, more)));
+      const started = await this.attempt(of, contestant.name, async () =>
+        contestant.start(await this.site(contestant.name, more)),
+      );
       if (started !== undefined) running.set(contestant.name, started);
     }
     return running;
   }
 
   /** ABAB…: each round asks each contestant once, so that what else the machine does meets all of them. */
-  async alternate(of: string, names: Iterable<string>, measure: (name: string, round: number) => Promise<void>): Promise<void> {
+  async alternate(
+    of: string,
+    names: Iterable<string>,
+    measure: (name: string, round: number) => Promise<void>,
+  ): Promise<void> {
     const all = [...names];
     for (let round = 0; round < this.rounds; round++)
       for (const name of all) {
@@ -111,7 +121,11 @@ export class Context {
     }
   }
 
-  async load(running: Running, steps: readonly (Step | 'barrier')[], options: Partial<LoadOptions> = {}): Promise<LoadReport> {
+  async load(
+    running: Running,
+    steps: readonly (Step | 'barrier')[],
+    options: Partial<LoadOptions> = {},
+  ): Promise<LoadReport> {
     const {host, port, headers} = running;
     const threads = Math.max(1, Math.floor(availableParallelism() / 2)); // the other half is the server's
     return this.generator.run({host, port, headers: [...CLIENT_HEADERS, ...headers], threads, ...options, steps});
@@ -129,7 +143,8 @@ export class Context {
       const seconds = (performance.now() - begun) / 1000;
       const foreign = Math.max(0, (readBusySeconds() - busyBefore - known) / (seconds * availableParallelism()));
       this.results.add(of, name, {foreignCpu: foreign});
-      if (foreign > FOREIGN_SHARE_WORTH_SAYING) this.results.remark(of, '(machine)', 'was busy with other work in some rounds: see foreignCpu in the JSON');
+      if (foreign > FOREIGN_SHARE_WORTH_SAYING)
+        this.results.remark(of, '(machine)', 'was busy with other work in some rounds: see foreignCpu in the JSON');
     }
     return {report, before, after};
   }
@@ -142,7 +157,9 @@ export function peakOf({after}: Round): {readonly peakMemory?: number} {
 
 /** CPU seconds of the server per GB (10⁹ bytes) that its clients received, where it is known. */
 export function cpuOf({before, after, report}: Round): {readonly cpuPerGb?: number} {
-  return before === undefined || after === undefined ? {} : {cpuPerGb: (after.cpuSeconds - before.cpuSeconds) / (report.bytes / 1e9)};
+  return before === undefined || after === undefined
+    ? {}
+    : {cpuPerGb: (after.cpuSeconds - before.cpuSeconds) / (report.bytes / 1e9)};
 }
 
 function ownSeconds(): number {

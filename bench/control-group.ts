@@ -11,11 +11,17 @@ export class ControlGroup implements AsyncDisposable {
 
   /** @throws {Error} where there is no memory controller that we may use. */
   static async make(name: string, limitBytes: number): Promise<ControlGroup> {
-    const lines = (await readFile('/proc/self/cgroup', 'utf8')).trim().split('\n').map((line) => line.split(':'));
+    const lines = (await readFile('/proc/self/cgroup', 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line) => line.split(':'));
     const first = lines.find(([, controllers = '']) => controllers.split(',').includes('memory'));
     if (first !== undefined) {
       const parent = join('/sys/fs/cgroup/memory', first[2] ?? '');
-      const root = await access(parent).then(() => parent, () => '/sys/fs/cgroup/memory');
+      const root = await access(parent).then(
+        () => parent,
+        () => '/sys/fs/cgroup/memory',
+      );
       return ControlGroup.#at(join(root, name), 'memory.limit_in_bytes', limitBytes);
     }
     const unified = lines.find(([number]) => number === '0');
@@ -39,7 +45,10 @@ export class ControlGroup implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (let tries = 0; tries < 50; tries++) {
-      const gone = await rmdir(this.#folder).then(() => true, () => false);
+      const gone = await rmdir(this.#folder).then(
+        () => true,
+        () => false,
+      );
       if (gone) return;
       await delay(100); // its processes have ended but are still counted
     }

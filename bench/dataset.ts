@@ -64,7 +64,9 @@ export const QUICK_SIZES: DatasetSizes = {
 };
 
 function repeat(sizesMib: readonly number[], times: number): readonly number[] {
-  return Array.from({length: times}, () => sizesMib).flat().map((size) => Math.round(size * MIB));
+  return Array.from({length: times}, () => sizesMib)
+    .flat()
+    .map((size) => Math.round(size * MIB));
 }
 
 /** Writes what is missing below `folder`. The second time it only hashes. */

@@ -1,6 +1,5 @@
-import {mkdir, stat, writeFile} from 'node:fs/promises';
+import {glob, mkdir, stat, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
-import {glob} from 'node:fs/promises';
 import {PERIOD_BYTES} from './blob-file.ts';
 import {runCommand} from './run-command.ts';
 
@@ -135,7 +134,8 @@ export class Generator {
   async #command(options: LoadOptions): Promise<readonly string[]> {
     const plan = join(this.#folder, `plan-${this.#plans++ % 8}`);
     await writeFile(plan, options.steps.map(lineOf).join(''));
-    const flag = (name: string, value: number | string | undefined): string[] => (value === undefined ? [] : [`--${name}`, String(value)]);
+    const flag = (name: string, value: number | string | undefined): string[] =>
+      value === undefined ? [] : [`--${name}`, String(value)];
     return [
       ...(options.inside ?? []),
       this.#load,

@@ -1,7 +1,11 @@
 import {METRICS, type Metric} from './metric.ts';
 
 /** The median of a metric, or `undefined` where it was not measured. */
-export type Lookup = (name: {readonly of: string; readonly contestant: string; readonly metric: Metric}) => number | undefined;
+export type Lookup = (name: {
+  readonly of: string;
+  readonly contestant: string;
+  readonly metric: Metric;
+}) => number | undefined;
 
 export interface Judgement {
   /** As a person reads it: `1.04×`. */
@@ -48,7 +52,10 @@ export function boundGoal(
     judge: (median) => {
       const found = value(median);
       if (found === undefined) return undefined;
-      return {shown: `${round(found)}${unit}`, reached: 'atLeast' in options ? found >= options.atLeast : found <= options.atMost};
+      return {
+        shown: `${round(found)}${unit}`,
+        reached: 'atLeast' in options ? found >= options.atLeast : found <= options.atMost,
+      };
     },
   };
 }

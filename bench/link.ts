@@ -25,11 +25,43 @@ export class Link implements AsyncDisposable {
         await runCommand(['ip', 'netns', 'add', name]);
         await runCommand(['ip', '-n', name, 'link', 'set', 'lo', 'up']);
       }
-      await runCommand(['ip', 'link', 'add', 'bench0', 'netns', upstream, 'type', 'veth', 'peer', 'name', 'bench0', 'netns', node]);
-      for (const [name, address] of [[upstream, UPSTREAM_ADDRESS], [node, NODE_ADDRESS]] as const) {
+      await runCommand([
+        'ip',
+        'link',
+        'add',
+        'bench0',
+        'netns',
+        upstream,
+        'type',
+        'veth',
+        'peer',
+        'name',
+        'bench0',
+        'netns',
+        node,
+      ]);
+      for (const [name, address] of [
+        [upstream, UPSTREAM_ADDRESS],
+        [node, NODE_ADDRESS],
+      ] as const) {
         await runCommand(['ip', '-n', name, 'addr', 'add', `${address}/24`, 'dev', 'bench0']);
         await runCommand(['ip', '-n', name, 'link', 'set', 'bench0', 'up']);
-        await runCommand([...inNamespace(name), 'tc', 'qdisc', 'add', 'dev', 'bench0', 'root', 'tbf', 'rate', rate, 'burst', BURST, 'latency', QUEUE]);
+        await runCommand([
+          ...inNamespace(name),
+          'tc',
+          'qdisc',
+          'add',
+          'dev',
+          'bench0',
+          'root',
+          'tbf',
+          'rate',
+          rate,
+          'burst',
+          BURST,
+          'latency',
+          QUEUE,
+        ]);
       }
       return link;
     } catch (error) {
@@ -46,7 +78,8 @@ export class Link implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const name of [this.#upstream, this.#node]) await runCommand(['ip', 'netns', 'del', name]).catch(() => undefined);
+    for (const name of [this.#upstream, this.#node])
+      await runCommand(['ip', 'netns', 'del', name]).catch(() => undefined);
   }
 }
 

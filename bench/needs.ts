@@ -18,11 +18,22 @@ export async function needPrograms(say: (text: string) => void): Promise<void> {
   for (const [program, name] of Object.entries(PROGRAMS)) if (!(await isInstalled(program))) missing.push(name);
   if (missing.length === 0) return;
   const names = missing.join(' ');
-  if (process.getuid?.() !== 0) return say(`! missing: ${names} (apt-get install ${names}, as root); what needs them is left out`);
+  if (process.getuid?.() !== 0)
+    return say(`! missing: ${names} (apt-get install ${names}, as root); what needs them is left out`);
   say(`installing what is missing, by apt-get: ${names}`);
   try {
     await runCommand(['apt-get', 'update', '-q']);
-    await runCommand(['env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', 'install', '-y', '-q', '--no-install-recommends', ...missing, ...(missing.includes('gcc') ? ['libc6-dev'] : [])]);
+    await runCommand([
+      'env',
+      'DEBIAN_FRONTEND=noninteractive',
+      'apt-get',
+      'install',
+      '-y',
+      '-q',
+      '--no-install-recommends',
+      ...missing,
+      ...(missing.includes('gcc') ? ['libc6-dev'] : []),
+    ]);
   } catch (error) {
     say(`! could not install ${names}: ${(error as Error).message}`);
   }
@@ -31,6 +42,12 @@ export async function needPrograms(say: (text: string) => void): Promise<void> {
 /** Also where the path of a user who is not root does not reach. */
 async function isInstalled(program: string): Promise<boolean> {
   for (const folder of [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'])
-    if (await access(join(folder, program), constants.X_OK).then(() => true, () => false)) return true;
+    if (
+      await access(join(folder, program), constants.X_OK).then(
+        () => true,
+        () => false,
+      )
+    )
+      return true;
   return false;
 }

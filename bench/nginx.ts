@@ -27,7 +27,9 @@ export async function startNginx(options: NginxOptions): Promise<Child> {
 }
 
 function configuration({folder, host, port, http = '', server, accessLog = 'off'}: NginxOptions): string {
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${join(folder, name)};`);
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (name) => `${name}_temp_path ${join(folder, name)};`,
+  );
   const user = process.getuid?.() === 0 ? 'user root;' : '';
   return `
 daemon off; ${user} worker_processes auto; worker_rlimit_nofile 65536;
@@ -53,7 +55,9 @@ export function registryLocations({repository, blobs, manifests}: Dataset): stri
     `location = ${path} { alias ${file}; default_type ${type}; add_header Docker-Content-Digest ${digest}; }`;
   return [
     `location = /v2/ { default_type application/json; add_header Docker-Distribution-API-Version registry/2.0; return 200 '{}'; }`,
-    ...blobs.map(({digest, path}) => location(`/v2/${repository}/blobs/${digest}`, path, 'application/octet-stream', digest)),
+    ...blobs.map(({digest, path}) =>
+      location(`/v2/${repository}/blobs/${digest}`, path, 'application/octet-stream', digest),
+    ),
     ...manifests.map(({reference, file}) =>
       location(`/v2/${repository}/manifests/${reference}`, file.path, file.mediaType, file.digest),
     ),

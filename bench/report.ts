@@ -29,7 +29,8 @@ export async function writeReport(folder: string, report: Report): Promise<strin
   const text = renderReport(report);
   await writeFile(join(folder, `${name}.txt`), text);
   for (const scenario of report.scenarios)
-    if (scenario.rows.length > 0) await writeFile(join(folder, `${name}-${scenario.scenario}.svg`), plotScenario(scenario, captionOf(report)));
+    if (scenario.rows.length > 0)
+      await writeFile(join(folder, `${name}-${scenario.scenario}.svg`), plotScenario(scenario, captionOf(report)));
   return `${renderGoals(report)}\nwritten: ${join(folder, name)}.json, .txt and -SCENARIO.svg`;
 }
 
@@ -50,8 +51,12 @@ export function captionOf({machine, startedAt, quick, rounds}: Report): string {
 }
 
 function renderGoals({scenarios}: Report): string {
-  const verdicts = scenarios.flatMap((scenario) => scenario.verdicts.map((verdict) => ({scenario: scenario.scenario, verdict})));
-  const lines = verdicts.map(({scenario, verdict}) => `  ${markOf(verdict)} ${scenario}, ${verdict.of}: ${verdict.goal}: ${verdict.shown}`);
+  const verdicts = scenarios.flatMap((scenario) =>
+    scenario.verdicts.map((verdict) => ({scenario: scenario.scenario, verdict})),
+  );
+  const lines = verdicts.map(
+    ({scenario, verdict}) => `  ${markOf(verdict)} ${scenario}, ${verdict.of}: ${verdict.goal}: ${verdict.shown}`,
+  );
   const reached = verdicts.filter(({verdict}) => verdict.reached === true).length;
   return `\n━━ goals ━━ ${reached} of ${verdicts.length} reached\n${lines.join('\n')}`;
 }

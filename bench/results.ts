@@ -64,7 +64,11 @@ export class Results {
   }
 
   finish(scenario: string, title: string, seconds: number, goals: readonly Goal[]): ScenarioResult {
-    const rows = [...this.#series.values()].map((series) => ({...series, unit: METRICS[series.metric].unit, ...summarise(series.values)}));
+    const rows = [...this.#series.values()].map((series) => ({
+      ...series,
+      unit: METRICS[series.metric].unit,
+      ...summarise(series.values),
+    }));
     const median: Lookup = ({of, contestant, metric}) =>
       rows.find((row) => row.of === of && row.contestant === contestant && row.metric === metric)?.median;
     const verdicts = goals.map((goal): Verdict => {

@@ -5,7 +5,10 @@ const execute = promisify(execFile);
 const MOST_OUTPUT_BYTES = 16 * 1024 * 1024;
 
 /** Runs a program to its end. @returns stdout. @throws {Error} with the end of stderr unless it succeeds. */
-export async function runCommand(command: readonly string[], options: {readonly timeoutMs?: number} = {}): Promise<string> {
+export async function runCommand(
+  command: readonly string[],
+  options: {readonly timeoutMs?: number} = {},
+): Promise<string> {
   const [file = '', ...args] = command;
   try {
     const {stdout} = await execute(file, args, {

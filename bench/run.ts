@@ -42,7 +42,12 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-async function bench(options: BenchOptions, args: readonly string[], scenarios: readonly Scenario[], chosen: readonly Contestant[]): Promise<void> {
+async function bench(
+  options: BenchOptions,
+  args: readonly string[],
+  scenarios: readonly Scenario[],
+  chosen: readonly Contestant[],
+): Promise<void> {
   const startedAt = new Date().toISOString();
   const begun = performance.now();
   await needPrograms(say);
@@ -76,7 +81,12 @@ async function bench(options: BenchOptions, args: readonly string[], scenarios: 
   await rm(join(options.work, 'run'), {recursive: true, force: true});
 }
 
-async function runScenario(scenario: Scenario, options: BenchOptions, dataset: Dataset, contestants: readonly Contestant[]): Promise<ScenarioResult> {
+async function runScenario(
+  scenario: Scenario,
+  options: BenchOptions,
+  dataset: Dataset,
+  contestants: readonly Contestant[],
+): Promise<ScenarioResult> {
   const begun = performance.now();
   const results = new Results();
   const {rounds, quick, work} = options;
@@ -127,7 +137,8 @@ function chooseContestants({contestants, peers, peerCommands}: BenchOptions): re
 }
 
 function sizesOf({large, herd, image, small, soak}: Dataset): Readonly<Record<string, number>> {
-  const sum = (files: readonly {readonly sizeBytes: number}[]): number => files.reduce((total, {sizeBytes}) => total + sizeBytes, 0);
+  const sum = (files: readonly {readonly sizeBytes: number}[]): number =>
+    files.reduce((total, {sizeBytes}) => total + sizeBytes, 0);
   return {
     large: large.sizeBytes,
     herd: herd.sizeBytes,

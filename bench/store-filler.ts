@@ -31,18 +31,33 @@ export function fillStore(root: string, filling: Filling): void {
   const now = Date.now();
   const perManifest = Math.max(1, Math.floor(filling.blobs / filling.tags) - 1);
   for (let tag = 0; tag < filling.tags; tag++) {
-    const name: RepositoryName = {registry: filling.registry, repository: `app/r${Math.floor(tag / TAGS_PER_REPOSITORY)}`};
+    const name: RepositoryName = {
+      registry: filling.registry,
+      repository: `app/r${Math.floor(tag / TAGS_PER_REPOSITORY)}`,
+    };
     const layers = Array.from({length: perManifest}, (_, i) => blob(folder, shards, `layer ${tag} ${i}`));
     const manifest = blob(folder, shards, JSON.stringify({mediaType: MANIFEST_TYPE, tag, layers}));
     const usedAt = now - (tag % 20) * DAY_MS;
     const common = {...name, sizeBytes: BLOB_BYTES, authority: 'anonymous', provenAt: usedAt} as const;
     for (const digest of layers) {
       const link = {...common, digest, kind: 'blob', mediaType: undefined} as const;
-      const row = {digest, kind: 'blob', sizeBytes: BLOB_BYTES, mediaType: undefined, stamp: stampAt(folder, digest)} as const;
+      const row = {
+        digest,
+        kind: 'blob',
+        sizeBytes: BLOB_BYTES,
+        mediaType: undefined,
+        stamp: stampAt(folder, digest),
+      } as const;
       blobQueries.commit(index, row, [], link, usedAt);
     }
     const link = {...common, digest: manifest, kind: 'manifest', mediaType: MANIFEST_TYPE} as const;
-    const row = {digest: manifest, kind: 'manifest', sizeBytes: BLOB_BYTES, mediaType: MANIFEST_TYPE, stamp: stampAt(folder, manifest)} as const;
+    const row = {
+      digest: manifest,
+      kind: 'manifest',
+      sizeBytes: BLOB_BYTES,
+      mediaType: MANIFEST_TYPE,
+      stamp: stampAt(folder, manifest),
+    } as const;
     blobQueries.commit(index, row, layers, link, usedAt);
     const {provenAt: resolvedAt, ...rest} = common;
     nameQueries.putTag(index, {...rest, tag: `v${tag}`, digest: manifest, mediaType: MANIFEST_TYPE, resolvedAt});

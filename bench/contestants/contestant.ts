@@ -24,7 +24,7 @@ export interface Running extends AsyncDisposable {
   /** Its process, or the eldest of them; `undefined` where it is not ours to see. */
   readonly pid: number | undefined;
   /** Path and query by which it is asked. */
-  path(kind: 'blobs' | 'manifests', reference: string): string;
+  readonly path: (kind: 'blobs' | 'manifests', reference: string) => string;
   /** Headers that a client of it sends. */
   readonly headers: readonly string[];
   /** Where its metrics are, if it has them on a port of their own. */

@@ -29,6 +29,14 @@ async function start(site: Site): Promise<Running> {
     }),
   );
   const env = {...process.env, OTEL_TRACES_EXPORTER: 'none'};
-  const child = new Child(['docker-registry', 'serve', file], {log: join(site.folder, 'output'), inside: site.inside ?? [], env});
-  return settle(site, child, {host, port, path: (kind, reference) => `/v2/${site.dataset.repository}/${kind}/${reference}`});
+  const child = new Child(['docker-registry', 'serve', file], {
+    log: join(site.folder, 'output'),
+    inside: site.inside ?? [],
+    env,
+  });
+  return settle(site, child, {
+    host,
+    port,
+    path: (kind, reference) => `/v2/${site.dataset.repository}/${kind}/${reference}`,
+  });
 }

@@ -40,5 +40,9 @@ function cacheConfiguration({folder, upstream}: Site): {readonly http: string; r
 async function start(site: Site, configuration: {readonly http?: string; readonly server: string}): Promise<Running> {
   const [host, port] = ['127.0.0.1', await freePort()];
   const child: Child = await startNginx({folder: site.folder, host, port, inside: site.inside ?? [], ...configuration});
-  return settle(site, child, {host, port, path: (kind, reference) => `/v2/${site.dataset.repository}/${kind}/${reference}`});
+  return settle(site, child, {
+    host,
+    port,
+    path: (kind, reference) => `/v2/${site.dataset.repository}/${kind}/${reference}`,
+  });
 }

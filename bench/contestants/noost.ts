@@ -39,7 +39,12 @@ export async function startNoost(site: Site): Promise<Running> {
   );
   const env = NODE_OPTIONS === undefined ? process.env : {...process.env, NODE_OPTIONS};
   const log = join(site.folder, 'output');
-  const child = new Child([PROGRAM, 'agent', '--config', file], {log, inside: site.inside ?? [], env, cwd: site.folder});
+  const child = new Child([PROGRAM, 'agent', '--config', file], {
+    log,
+    inside: site.inside ?? [],
+    env,
+    cwd: site.folder,
+  });
   return settle(site, child, {
     host,
     port,

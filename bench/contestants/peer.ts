@@ -15,8 +15,18 @@ export function newPeer(name: string, url: string): Contestant {
   if (protocol !== 'http:' || port === '') throw new SyntaxError(`--peer ${name}: http://HOST:PORT is expected`);
   const start = async (site: Site): Promise<Running> => {
     const stop = async (): Promise<void> => {};
-    const running = {host, port: Number(port), pid: undefined, headers: [], path: pathOf(site), stop, [Symbol.asyncDispose]: stop};
-    const steps = [{path: running.path('manifests', site.dataset.small.tag), reference: site.dataset.small.manifest.path}];
+    const running = {
+      host,
+      port: Number(port),
+      pid: undefined,
+      headers: [],
+      path: pathOf(site),
+      stop,
+      [Symbol.asyncDispose]: stop,
+    };
+    const steps = [
+      {path: running.path('manifests', site.dataset.small.tag), reference: site.dataset.small.manifest.path},
+    ];
     const holds = await site.generator.run({host, port: running.port, steps}).then(
       () => true,
       () => false,
@@ -35,8 +45,17 @@ export function newPeerCommand(name: string, command: string): Contestant {
   const start = async (site: Site): Promise<Running> => {
     const port = await freePort();
     const {host: upstreamHost, port: upstreamPort} = site.upstream;
-    const env = {...process.env, PORT: String(port), DATA: site.folder, UPSTREAM: `http://${upstreamHost}:${upstreamPort}`};
-    const child = new Child(['sh', '-c', `exec ${command}`], {log: join(site.folder, 'output'), inside: site.inside ?? [], env});
+    const env = {
+      ...process.env,
+      PORT: String(port),
+      DATA: site.folder,
+      UPSTREAM: `http://${upstreamHost}:${upstreamPort}`,
+    };
+    const child = new Child(['sh', '-c', `exec ${command}`], {
+      log: join(site.folder, 'output'),
+      inside: site.inside ?? [],
+      env,
+    });
     return settle(site, child, {host: '127.0.0.1', port, path: pathOf(site)});
   };
   return {name, version: async () => command, caches: true, restarts: true, start};

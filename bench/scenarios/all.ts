@@ -10,4 +10,14 @@ import {warmLarge} from './warm-large.ts';
 import {warmSmall} from './warm-small.ts';
 
 /** In the order in which they run. */
-export const SCENARIOS: readonly Scenario[] = [warmLarge, warmSmall, warmImage, coldLarge, herd, herdSlow, restart, idle, soak];
+export const SCENARIOS: readonly Scenario[] = [
+  warmLarge,
+  warmSmall,
+  warmImage,
+  coldLarge,
+  herd,
+  herdSlow,
+  restart,
+  idle,
+  soak,
+];

@@ -22,7 +22,13 @@ export const coldLarge: Scenario = {
   name: 'cold-large',
   title: 'A large blob through an empty cache, from an upstream behind a link of 1 Gbit/s and from one without a limit',
   goals: [
-    boundGoal({of: LIMITED, text: (bound) => `last byte ${bound}× direct`, unit: '×', atMost: 1.05, value: (median) => lastByteRatio(median, LIMITED, ['direct'])}),
+    boundGoal({
+      of: LIMITED,
+      text: (bound) => `last byte ${bound}× direct`,
+      unit: '×',
+      atMost: 1.05,
+      value: (median) => lastByteRatio(median, LIMITED, ['direct']),
+    }),
     boundGoal({
       of: UNLIMITED,
       text: (bound) => `last byte ${bound}× the slowest of direct, hashing, writing`,
@@ -64,8 +70,17 @@ async function limited(context: Context): Promise<void> {
   await measureAll(context, LIMITED, {upstream, inside: link.insideNode, network: link.insideNode});
 }
 
-async function measureAll(context: Context, of: string, place: Pick<Site, 'upstream' | 'inside' | 'network'>): Promise<void> {
-  const all = new Map(context.contestants('noost', 'nginx-cache', 'distribution').filter(({caches}) => caches).map((each) => [each.name, each]));
+async function measureAll(
+  context: Context,
+  of: string,
+  place: Pick<Site, 'upstream' | 'inside' | 'network'>,
+): Promise<void> {
+  const all = new Map(
+    context
+      .contestants('noost', 'nginx-cache', 'distribution')
+      .filter(({caches}) => caches)
+      .map((each) => [each.name, each]),
+  );
   const yardsticks = of === UNLIMITED ? ['direct', 'sha256', 'write and fsync'] : ['direct'];
   await context.alternate(of, [...yardsticks, ...all.keys()], async (name) => {
     await runCommand(['sync']); // what the one before has written is not this one's to wait for
@@ -81,18 +96,30 @@ async function cold(context: Context, of: string, contestant: Contestant, place:
   const {digest, path: reference} = context.dataset.large;
   await using running = await contestant.start(await context.site(name, place));
   // The cache is empty of this blob; the process is not one that has never answered.
-  const others = context.dataset.soak.slice(0, WARMING_BLOBS).map((blob) => ({path: running.path('blobs', blob.digest), reference: blob.path}));
+  const others = context.dataset.soak
+    .slice(0, WARMING_BLOBS)
+    .map((blob) => ({path: running.path('blobs', blob.digest), reference: blob.path}));
   await context.load(running, others, {inside: place.network ?? []});
   const steps = [{path: running.path('blobs', digest), reference}];
-  const round = await context.round(of, name, running, () => context.load(running, steps, {inside: place.network ?? [], deadlineSeconds: 300}));
+  const round = await context.round(of, name, running, () =>
+    context.load(running, steps, {inside: place.network ?? [], deadlineSeconds: 300}),
+  );
   context.results.add(of, name, {...timesOf(round.report), ...peakOf(round)});
 }
 
-async function direct(context: Context, of: string, {upstream, network}: Pick<Site, 'upstream' | 'network'>): Promise<void> {
+async function direct(
+  context: Context,
+  of: string,
+  {upstream, network}: Pick<Site, 'upstream' | 'network'>,
+): Promise<void> {
   const {dataset, generator} = context;
   const steps = [{path: `/v2/${dataset.repository}/blobs/${dataset.large.digest}`, reference: dataset.large.path}];
   const {host, port} = upstream;
-  context.results.add(of, 'direct', timesOf(await generator.run({host, port, steps, inside: network ?? [], deadlineSeconds: 300})));
+  context.results.add(
+    of,
+    'direct',
+    timesOf(await generator.run({host, port, steps, inside: network ?? [], deadlineSeconds: 300})),
+  );
 }
 
 function timesOf({latencyMs, firstByteMs}: LoadReport): {readonly firstByte: number; readonly lastByte: number} {

@@ -34,7 +34,12 @@ export const herdSlow: Scenario = {
     }),
   ],
   async run(context) {
-    const all = new Map(context.contestants('noost', 'nginx-cache', 'distribution').filter(({caches}) => caches).map((each) => [each.name, each]));
+    const all = new Map(
+      context
+        .contestants('noost', 'nginx-cache', 'distribution')
+        .filter(({caches}) => caches)
+        .map((each) => [each.name, each]),
+    );
     await context.alternate(BESIDE, all.keys(), async (name) => {
       const contestant = all.get(name);
       if (contestant === undefined) return;
@@ -51,7 +56,14 @@ async function measure(context: Context, contestant: Contestant, of: string, slo
   await using running = await contestant.start(await context.site(name));
   const before = (await context.upstream.sent()).length;
   const steps = [{path: running.path('blobs', digest), reference}];
-  const options = {clients: FAST + slow, slow, slowBytesPerSecond: SLOW_BYTES_PER_SECOND, threads: 1, barrier: true, deadlineSeconds: 300};
+  const options = {
+    clients: FAST + slow,
+    slow,
+    slowBytesPerSecond: SLOW_BYTES_PER_SECOND,
+    threads: 1,
+    barrier: true,
+    deadlineSeconds: 300,
+  };
   const round = await context.round(of, name, running, () => context.load(running, steps, options));
   const {latencyMs} = round.report;
   const upstreamShare = (await context.upstream.sentBytes(before)) / sizeBytes;

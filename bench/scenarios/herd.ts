@@ -34,7 +34,12 @@ export const herd: Scenario = {
     limitGoal({of: COLD, metric: 'peakMemory', atMost: PEAK_MIB}),
   ],
   async run(context) {
-    const all = new Map(context.contestants('noost', 'nginx-cache', 'distribution').filter(({caches}) => caches).map((each) => [each.name, each]));
+    const all = new Map(
+      context
+        .contestants('noost', 'nginx-cache', 'distribution')
+        .filter(({caches}) => caches)
+        .map((each) => [each.name, each]),
+    );
     await context.alternate(COLD, all.keys(), (name) => measure(context, all.get(name)));
   },
 };
@@ -57,5 +62,10 @@ async function ask(context: Context, running: Running, name: string, of: string)
     context.load(running, steps, {clients: CLIENTS, barrier: true, deadlineSeconds: 300}),
   );
   const {bytes, seconds, latencyMs} = round.report;
-  context.results.add(of, name, {throughput: bytes / seconds / 1e9, slowest: latencyMs.max, p50: latencyMs.p50, ...peakOf(round)});
+  context.results.add(of, name, {
+    throughput: bytes / seconds / 1e9,
+    slowest: latencyMs.max,
+    p50: latencyMs.p50,
+    ...peakOf(round),
+  });
 }

@@ -13,7 +13,12 @@ export const idle: Scenario = {
   title: 'Resident memory after the start, with an empty cache',
   goals: [limitGoal({of: OF, metric: 'memory', atMost: 100})],
   async run(context) {
-    const all = new Map(context.contestants('noost', 'nginx-cache', 'distribution').filter(({restarts}) => restarts).map((each) => [each.name, each]));
+    const all = new Map(
+      context
+        .contestants('noost', 'nginx-cache', 'distribution')
+        .filter(({restarts}) => restarts)
+        .map((each) => [each.name, each]),
+    );
     await context.alternate(OF, all.keys(), async (name) => {
       await using running = await all.get(name)?.start(await context.site(name));
       if (running?.pid === undefined) return;

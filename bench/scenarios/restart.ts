@@ -17,7 +17,8 @@ const OF = 'cache of many blobs';
 /** An agent that is restarted must be there again before anybody notices. */
 export const restart: Scenario = {
   name: 'restart',
-  title: 'From the start of the process to the first answer, with a cache of 100,000 blobs and 10,000 tags (quick: a fifth)',
+  title:
+    'From the start of the process to the first answer, with a cache of 100,000 blobs and 10,000 tags (quick: a fifth)',
   goals: [limitGoal({of: OF, metric: 'time', atMost: 1000}), limitGoal({of: OF, metric: 'memory', atMost: 150})],
   async run(context) {
     if (context.contestants('noost').every(({name}) => name !== 'noost')) return;
@@ -46,6 +47,9 @@ async function measure(context: Context, folder: string): Promise<void> {
 async function expectFilled(adminUrl: string, {quick}: Context): Promise<void> {
   const {blobs} = quick ? SIZES.quick : SIZES.full;
   const text = await (await fetch(`${adminUrl}/metrics`)).text();
-  const found = [...text.matchAll(/^noost_cache_objects\{[^}]*\} (\d+)/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
+  const found = [...text.matchAll(/^noost_cache_objects\{[^}]*\} (\d+)/gm)].reduce(
+    (sum, [, count]) => sum + Number(count),
+    0,
+  );
   if (found < blobs) throw new Error(`the store has ${found} of ${blobs} blobs`);
 }

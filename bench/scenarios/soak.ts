@@ -62,13 +62,22 @@ async function measure(context: Context, running: Running, dataFolder: string): 
   const seconds = context.quick ? SECONDS.quick : SECONDS.full;
   const samples: Sample[] = [];
   const {host, port, pid = 0} = running;
-  const load = context.generator.tryRun({host, port, steps: stepsOf(context, running), clients: CLIENTS, order: 'random', requests: 0, seconds, deadlineSeconds: seconds + 60});
+  const load = context.generator.tryRun({
+    host,
+    port,
+    steps: stepsOf(context, running),
+    clients: CLIENTS,
+    order: 'random',
+    requests: 0,
+    seconds,
+    deadlineSeconds: seconds + 60,
+  });
   let over = false;
   const sampling = (async () => {
     while (!over) {
       await delay(SAMPLE_MS);
       if (!over) samples.push({...readUsage(pid), diskBytes: await sizeOf(dataFolder)});
-      context.say(`${OF} · ${samples.length * SAMPLE_MS / 1000} of ${seconds} s`);
+      context.say(`${OF} · ${(samples.length * SAMPLE_MS) / 1000} of ${seconds} s`);
     }
   })();
   const report = await load.finally(() => (over = true));
@@ -85,7 +94,10 @@ async function measure(context: Context, running: Running, dataFolder: string): 
 
 /** Small things more often than large ones, as in life; a third of the large ones in part. */
 function stepsOf({dataset}: Context, {path}: Running): readonly Step[] {
-  const manifests = dataset.manifests.map(({reference, file}): Step => ({path: path('manifests', reference), reference: file.path}));
+  const manifests = dataset.manifests.map(({reference, file}): Step => ({
+    path: path('manifests', reference),
+    reference: file.path,
+  }));
   const blobs = dataset.soak.map(({digest, path: reference}): Step => ({path: path('blobs', digest), reference}));
   const ranges = dataset.soak
     .filter(({sizeBytes}) => sizeBytes > 4 * MIB)
@@ -104,11 +116,18 @@ async function sizeOf(folder: string): Promise<number> {
 }
 
 /** Of the second part of the run against the time just after it settled. */
-function growthOf(samples: readonly Sample[]): {readonly memory: number; readonly memoryGrowth: number; readonly threadGrowth: number; readonly descriptorGrowth: number} {
+function growthOf(samples: readonly Sample[]): {
+  readonly memory: number;
+  readonly memoryGrowth: number;
+  readonly threadGrowth: number;
+  readonly descriptorGrowth: number;
+} {
   const settled = samples.slice(Math.floor(samples.length * SETTLING_SHARE));
   const third = Math.max(1, Math.floor(settled.length / 3));
-  const mean = (part: readonly Sample[], of: (sample: Sample) => number): number => part.reduce((sum, sample) => sum + of(sample), 0) / part.length;
-  const growth = (of: (sample: Sample) => number): number => mean(settled.slice(-third), of) - mean(settled.slice(0, third), of);
+  const mean = (part: readonly Sample[], of: (sample: Sample) => number): number =>
+    part.reduce((sum, sample) => sum + of(sample), 0) / part.length;
+  const growth = (of: (sample: Sample) => number): number =>
+    mean(settled.slice(-third), of) - mean(settled.slice(0, third), of);
   return {
     memory: mean(settled, ({residentBytes}) => residentBytes) / MIB,
     memoryGrowth: growth(({residentBytes}) => residentBytes) / MIB,

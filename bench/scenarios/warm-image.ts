@@ -47,7 +47,12 @@ async function measure(context: Context, name: string, running: Running | undefi
   if (running === undefined) return;
   const round = await context.round(BY_GENERATOR, name, running, () => pull(context, running));
   const {bytes, seconds} = round.report;
-  context.results.add(BY_GENERATOR, name, {time: seconds * 1000, throughput: bytes / seconds / 1e9, ...cpuOf(round), ...peakOf(round)});
+  context.results.add(BY_GENERATOR, name, {
+    time: seconds * 1000,
+    throughput: bytes / seconds / 1e9,
+    ...cpuOf(round),
+    ...peakOf(round),
+  });
 }
 
 async function byContainerd(context: Context, running: ReadonlyMap<string, Running>): Promise<void> {

@@ -37,7 +37,9 @@ async function unlimited(context: Context): Promise<void> {
   try {
     const warm = await warmed(context, 'warming', running);
     for (const clients of CLIENTS)
-      await context.alternate(caseOf(clients), warm.keys(), (name) => measure(context, caseOf(clients), name, warm.get(name), clients));
+      await context.alternate(caseOf(clients), warm.keys(), (name) =>
+        measure(context, caseOf(clients), name, warm.get(name), clients),
+      );
   } finally {
     for (const each of running.values()) await each.stop();
   }
@@ -59,7 +61,9 @@ async function limited(context: Context): Promise<void> {
     });
   }
   context.results.remark(GROUP_CASE, '(all)', `each in a control group of ${GROUP_BYTES / 1024 ** 2} MiB of its own`);
-  await context.alternate(GROUP_CASE, warm.keys(), (name) => measure(context, GROUP_CASE, name, warm.get(name), GROUP_CLIENTS));
+  await context.alternate(GROUP_CASE, warm.keys(), (name) =>
+    measure(context, GROUP_CASE, name, warm.get(name), GROUP_CLIENTS),
+  );
 }
 
 /** The blob's pages have to be charged to the group as those of a cache are, so it is written in the group. */
@@ -70,11 +74,17 @@ async function copiedIn(group: ControlGroup, dataset: Dataset, folder: string): 
 }
 
 /** Those that answer rightly, after having been asked once. */
-async function warmed(context: Context, of: string, running: ReadonlyMap<string, Running>): Promise<Map<string, Running>> {
+async function warmed(
+  context: Context,
+  of: string,
+  running: ReadonlyMap<string, Running>,
+): Promise<Map<string, Running>> {
   const warm = new Map<string, Running>();
   for (const [name, each] of running) {
     context.say(`${of} · ${name}`);
-    const done = await context.attempt(of, name, () => context.load(each, [step(context, each)], {deadlineSeconds: 120}));
+    const done = await context.attempt(of, name, () =>
+      context.load(each, [step(context, each)], {deadlineSeconds: 120}),
+    );
     if (done !== undefined) warm.set(name, each);
   }
   return warm;
@@ -84,7 +94,13 @@ function step({dataset: {large}}: Context, running: Running): {readonly path: st
   return {path: running.path('blobs', large.digest), reference: large.path};
 }
 
-async function measure(context: Context, of: string, name: string, running: Running | undefined, clients: number): Promise<void> {
+async function measure(
+  context: Context,
+  of: string,
+  name: string,
+  running: Running | undefined,
+  clients: number,
+): Promise<void> {
   if (running === undefined) return;
   const wanted = context.quick ? ROUND_BYTES.quick : ROUND_BYTES.full;
   const requests = Math.max(1, Math.round(wanted / (clients * context.dataset.large.sizeBytes)));

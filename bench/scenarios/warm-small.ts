@@ -52,7 +52,12 @@ async function headersOf({host, port, path}: Running, {dataset}: Context): Promi
   return Object.fromEntries([...response.headers].filter(([name]) => !own.has(name)));
 }
 
-async function measure(context: Context, {of, method, by}: Case, name: string, running: Running | undefined): Promise<void> {
+async function measure(
+  context: Context,
+  {of, method, by}: Case,
+  name: string,
+  running: Running | undefined,
+): Promise<void> {
   if (running === undefined) return;
   const {tag, manifest} = context.dataset.small;
   const path = running.path('manifests', by === 'tag' ? tag : manifest.digest);
