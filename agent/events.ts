@@ -30,7 +30,6 @@ export function newEvents(metrics: Metrics, log: Log): Events {
     },
     pull: {
       stale: (upstream, reason) => metrics.stale.inc({upstream, reason}),
-      withoutCredentials: (upstream) => metrics.withoutCredentials.inc({upstream}),
       integrity: (upstream) => {
         metrics.digestMismatch.inc({upstream});
         log.warn('content had another digest or size than it was asked for by', {upstream});

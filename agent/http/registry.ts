@@ -1,6 +1,6 @@
 import type {IncomingMessage, ServerResponse} from 'node:http';
 import {LRUCache} from 'lru-cache';
-import {OciError} from '../../oci/error.ts';
+import {OciError, UpstreamError} from '../../oci/error.ts';
 import {parseRequest, type OciRequest, type Pull} from '../../oci/request.ts';
 import type {Log} from '../../proc/log.ts';
 import {callerAt, type RuntimeDoor} from '../access/caller.ts';
@@ -94,6 +94,8 @@ async function answer(parts: RegistryParts, asked: Omit<Asked, 'signal'>): Promi
         break;
     }
   } catch (error) {
+    if (error instanceof UpstreamError && error.failure === 'unauthorized')
+      parts.metrics.withoutCredentials.inc({upstream: asked.exchange.upstream});
     answerError(
       answerFor(error, pull.kind === 'blob' ? 'blob' : pull.kind === 'tags' ? 'name' : 'manifest'),
       asked,

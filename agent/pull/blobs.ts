@@ -148,7 +148,6 @@ export class Blobs {
         throw new UpstreamError('protocol', name.registry, `${name.registry} shows another size for ${digest}`);
       await this.#link(name, digest, answer.authority, sizeBytes, {kind, mediaType});
     } catch (error) {
-      this.#denied.note(name, digest, authority, error);
       throw error;
     }
   }
@@ -244,7 +243,6 @@ export class Blobs {
       if (followed !== undefined) return {from: 'flight', flight, head, joined, ...followed};
     } catch (error) {
       if (error instanceof StoreFullError) return this.#through(plan, signal, 'full');
-      this.#denied.note(plan.name, plan.digest, plan.ask.authority, error);
       throw error;
     }
     // It ended in this very moment: what it brought is on disk, or was not kept.

@@ -16,8 +16,6 @@ export interface PullContext {
 export interface PullEvents {
   /** A response that could not be confirmed by the upstream is being served. */
   stale(label: string, reason: string): void;
-  /** An upstream wants credentials that the node does not have: the runtime is sent there itself. */
-  withoutCredentials(label: string): void;
   integrity(label: string): void;
   storeFailed(operation: string, error: unknown): void;
 }

@@ -15,14 +15,19 @@ export function answerFor(error: unknown, asked: Asked): unknown {
   switch (error.failure) {
     case 'notFound':
     case 'unauthorized': // so that it asks the upstream itself, with the pod's own secret (B-063)
-      return new OciError(UNKNOWN[asked], error.message, {cause: error});
+      return new OciError(UNKNOWN[asked], messageOf(error), {cause: error});
     case 'refused':
-      return new OciError('DENIED', error.message, {cause: error});
+      return new OciError('DENIED', messageOf(error), {cause: error});
     case 'tooManyRequests':
     case 'serverError':
     case 'timeout':
     case 'down':
     case 'protocol':
-      return new OciError('UNAVAILABLE', error.message, {cause: error});
+      return new OciError('UNAVAILABLE', messageOf(error), {cause: error});
   }
+}
+
+/** The text a user reads in a pod's events (P-29): it names the registry as the user does, not only its address. */
+function messageOf({registry, message}: UpstreamError): string {
+  return message.includes(registry) ? message : `${registry}: ${message}`;
 }

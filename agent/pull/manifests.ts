@@ -98,8 +98,6 @@ export class Manifests {
       return await this.#keep(name, answer);
     } catch (error) {
       this.#denied.note(name, reference, authority, error);
-      if (error instanceof UpstreamError && error.failure === 'unauthorized')
-        this.#context.events.withoutCredentials(upstream.label);
       throw error;
     }
   }

@@ -169,7 +169,6 @@ export class Tags {
     if (!(error instanceof UpstreamError)) throw error;
     const authority = asksAs(this.#context, name, caller);
     this.#denied.note(name, tag, authority, error);
-    if (error.failure === 'unauthorized') this.#context.events.withoutCredentials(upstream.label);
     if (record === undefined) throw error;
     const age = this.#age(record);
     const allowed = age < staleForMs(this.#context.policy(name).staleIfError, error.failure);

@@ -118,7 +118,7 @@ function abortedPull(path: string, seed: number): Promise<void> {
   const [host = '', port = ''] = agent.address.split(':');
   return new Promise((resolve) => {
     const socket = connect({host, port: Number(port)});
-    const leaveAt = seed % 5 === 0 ? 0 : seed % 400_000;
+    const leaveAt = seed % 5 === 0 ? 0 : seed % 60_000; // below the smallest blob
     let got = 0;
     const leave = (): void => {
       if (seed % 2 === 0) socket.resetAndDestroy();
