@@ -25,6 +25,7 @@ const DAMAGES: readonly {readonly name: string; do(path: string): void; readonly
   {name: 'a shorter file', do: (path) => truncateSync(path, 500), quarantined: true},
   {name: 'an empty file', do: (path) => truncateSync(path, 0), quarantined: true},
   {name: 'another file in its place', do: (path) => replace(path), quarantined: true},
+  {name: 'a folder in its place', do: (path) => (rmSync(path), mkdirSync(path)), quarantined: true},
   {name: 'no file', do: (path) => rmSync(path), quarantined: false},
 ];
 
@@ -206,6 +207,8 @@ test('a quarantine is bounded', async () => {
 });
 
 function overwrite(path: string, text: string, at = 10): void {
+  // The kernel's file times go by ticks of some ms: in the tick of the commit itself a change leaves no trace.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
   chmodSync(path, 0o600);
   const fd = openSync(path, 'r+');
   writeSync(fd, text, at);

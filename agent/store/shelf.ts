@@ -1,4 +1,4 @@
-import {lstatSync, renameSync} from 'node:fs';
+import {type BigIntStats, lstatSync, renameSync} from 'node:fs';
 import {type Digest, splitDigest} from '../../oci/digest.ts';
 import {fault} from '../../proc/fault.ts';
 import {MAX_MANIFEST_BYTES, natureOf} from './children.ts';
@@ -208,8 +208,7 @@ export class Shelf {
   async #check(digest: Digest, file: SharedFd): Promise<boolean> {
     const stat = statFile(file);
     try {
-      const {algorithm, hex} = splitDigest(digest);
-      if ((await this.#parts.pool.hashFile(file, algorithm, Number(stat.size))) !== hex) {
+      if (!(await this.#isRight(digest, file, stat))) {
         await this.#quarantine(digest, file);
         return false;
       }
@@ -219,6 +218,12 @@ export class Shelf {
     }
     await this.#restamp(digest, Number(stat.size), stampOf(stat));
     return true;
+  }
+
+  /** What is no file (a folder in its place) is wrong, too. */
+  async #isRight(digest: Digest, file: SharedFd, stat: BigIntStats): Promise<boolean> {
+    const {algorithm, hex} = splitDigest(digest);
+    return stat.isFile() && (await this.#parts.pool.hashFile(file, algorithm, Number(stat.size))) === hex;
   }
 
   async #restamp(digest: Digest, sizeBytes: number, stamp: string): Promise<void> {
@@ -234,8 +239,7 @@ export class Shelf {
     const stat = statFile(file);
     const sizeBytes = Number(stat.size);
     try {
-      const {algorithm, hex} = splitDigest(digest);
-      if ((await this.#parts.pool.hashFile(file, algorithm, sizeBytes)) !== hex) {
+      if (!(await this.#isRight(digest, file, stat))) {
         await this.#quarantine(digest, file);
         return undefined;
       }
