@@ -13,7 +13,8 @@ export interface LogOutput {
   close(waitMs: number): Promise<void>;
 }
 
-/** Lines of one turn of the event loop are written together, up to about this many characters. */
+/** Lines of this time are written together, up to about BATCH characters: a write a turn of the loop cost more than the lines. */
+const FLUSH_MS = 20;
 const BATCH = 64 * 1024;
 
 /**
@@ -48,7 +49,7 @@ class BufferedOutput implements LogOutput {
   readonly #stream: Writable;
   readonly #maxBytes: number;
   #batch = '';
-  #flushing: NodeJS.Immediate | undefined;
+  #flushing: NodeJS.Timeout | undefined;
   /** Bytes handed to the stream and not yet written. */
   #inFlight = 0;
   #droppedLines = 0;
@@ -75,7 +76,7 @@ class BufferedOutput implements LogOutput {
     }
     this.#batch += line;
     if (this.#batch.length >= BATCH) this.#flush();
-    else this.#flushing ??= setImmediate(() => this.#flush());
+    else this.#flushing ??= setTimeout(() => this.#flush(), FLUSH_MS);
   }
 
   async close(waitMs: number): Promise<void> {
@@ -96,7 +97,7 @@ class BufferedOutput implements LogOutput {
   }
 
   #flush(): void {
-    clearImmediate(this.#flushing);
+    clearTimeout(this.#flushing);
     this.#flushing = undefined;
     const batch = this.#batch;
     if (batch === '' || this.#closed) return;

@@ -101,9 +101,13 @@ class PinoLog implements ProcessLog {
 
   access(fields: AccessFields): void {
     if (!this.#pino.isLevelEnabled('info')) return;
-    // By hand, in pino's form: measured at a third of its time, and there is one of these a request.
-    const said = isShort(fields) ? fields : shortened(fields);
-    this.#write(`${JSON.stringify({level: 'info', time: this.#clock.now(), msg: 'access', ...said})}\n`);
+    // By hand, in pino's form: there is one of these a request.
+    let line = `{"level":"info","time":"${this.#clock.now()}","msg":"access"`;
+    for (const key in fields) {
+      const value = fields[key];
+      if (value !== undefined) line += `,"${key}":${typeof value === 'string' ? quoted(value) : String(value)}`;
+    }
+    this.#write(`${line}}\n`);
   }
 
   close(): Promise<void> {
@@ -127,16 +131,10 @@ class IsoClock {
   }
 }
 
-function isShort(fields: AccessFields): boolean {
-  for (const key in fields) {
-    const value = fields[key];
-    if (typeof value === 'string' && value.length > MAX_ACCESS_STRING) return false;
-  }
-  return true;
-}
+/** What needs no escaping, which is nearly everything that is logged. */
+const PLAIN = /^[ !#-[\]-~]*$/;
 
-function shortened(fields: AccessFields): AccessFields {
-  const cut = (value: AccessFields[string]): AccessFields[string] =>
-    typeof value === 'string' && value.length > MAX_ACCESS_STRING ? `${value.slice(0, MAX_ACCESS_STRING)}…` : value;
-  return Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, cut(value)]));
+function quoted(value: string): string {
+  if (value.length <= MAX_ACCESS_STRING) return PLAIN.test(value) ? `"${value}"` : JSON.stringify(value);
+  return JSON.stringify(`${value.slice(0, MAX_ACCESS_STRING)}…`);
 }

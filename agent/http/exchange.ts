@@ -102,11 +102,15 @@ const FAMILIES = [
   'Go-http-client',
 ];
 
+const known = new Map<string, string>();
+
 function clientFamily(userAgent: string | undefined): string | undefined {
   if (userAgent === undefined) return undefined;
-  return (
-    FAMILIES.find((family) => userAgent.startsWith(family)) ??
-    FAMILIES.find((family) => userAgent.includes(family)) ??
-    'other'
-  );
+  const before = known.get(userAgent);
+  if (before !== undefined) return before;
+  const family =
+    FAMILIES.find((name) => userAgent.startsWith(name)) ?? FAMILIES.find((name) => userAgent.includes(name)) ?? 'other';
+  if (known.size >= 100) known.clear(); // there are few honest ones
+  if (userAgent.length <= 256) known.set(userAgent, family);
+  return family;
 }

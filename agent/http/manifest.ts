@@ -26,8 +26,21 @@ export function answerWarmManifest({puller}: RegistryParts, asked: Omit<Asked, '
   if (content === undefined) return false;
   exchange.result = 'hit';
   puller.touch(digest);
-  respond({...asked, pull}, content, resolved);
+  if (matchesEtag(asked.req.headers['if-none-match'], digest)) notModified({...asked, pull}, digest, content.mediaType);
+  else send(asked, content, warmHead(pull, content));
   return true;
+}
+
+/** Heads of warm answers, by the parsed request, which the listener keeps for requests that repeat. */
+const warmHeads = new WeakMap<Pull, {readonly content: ManifestContent; readonly head: readonly string[]}>();
+
+function warmHead(pull: AskedManifest['pull'], content: ManifestContent): readonly string[] {
+  const known = warmHeads.get(pull);
+  if (known?.content === content) return known.head;
+  const head = headOf(pull, content.digest, content.mediaType, content.bytes.length, 'hit', undefined);
+  const flat = Object.entries(head).flatMap(([name, value]) => [name, String(value)]);
+  warmHeads.set(pull, {content, head: flat});
+  return flat;
 }
 
 /** GET and HEAD of a manifest by tag or digest (end-3). */
@@ -64,16 +77,25 @@ function respondHead(asked: AskedManifest, resolved: Resolved): void {
 }
 
 function respond(asked: Omit<AskedManifest, 'signal'>, content: ManifestContent, resolved: Resolved | undefined): void {
-  const {req, res, pull, exchange} = asked;
+  const {req, pull, exchange} = asked;
   if (matchesEtag(req.headers['if-none-match'], content.digest))
     return notModified(asked, content.digest, content.mediaType);
-  res.writeHead(200, headOf(pull, content.digest, content.mediaType, content.bytes.length, exchange.result, resolved));
+  send(asked, content, headOf(pull, content.digest, content.mediaType, content.bytes.length, exchange.result, resolved));
+}
+
+function send(
+  {req, res, exchange}: Omit<Asked, 'signal'>,
+  {bytes, text}: ManifestContent,
+  head: OutgoingHttpHeaders | readonly string[],
+): void {
+  res.writeHead(200, head as OutgoingHttpHeaders); // Node takes a flat list as well, which its types only say as mutable
   if (req.method === 'HEAD') {
     res.end();
     return;
   }
-  exchange.sent(content.bytes.length);
-  res.end(content.bytes);
+  exchange.sent(bytes.length);
+  if (text === undefined) res.end(bytes);
+  else res.end(text, 'latin1'); // one write with the head, where a buffer takes a vector of two
 }
 
 function headOf(

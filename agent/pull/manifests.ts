@@ -14,6 +14,8 @@ export interface ManifestContent {
   readonly digest: Digest;
   readonly mediaType: string;
   readonly bytes: Buffer;
+  /** The bytes of a usual manifest as a Latin-1 string, which leaves in one write with the head; `undefined` for large ones. */
+  readonly text: string | undefined;
   readonly from: 'cache' | 'upstream';
 }
 
@@ -21,6 +23,7 @@ export interface ManifestContent {
 export const MAX_MANIFEST_BYTES = 4_456_448;
 /** Manifests are answered from memory (design §4.4): enough for thousands of usual ones. */
 const HOT_BYTES = 24 << 20;
+const TEXT_BYTES = 64 << 10;
 
 /** Manifests by digest: immutable, so what is on disk is the answer to whoever may see it. */
 export class Manifests {
@@ -29,7 +32,7 @@ export class Manifests {
   readonly #hot = new LRUCache<Digest, ManifestContent>({
     maxSize: HOT_BYTES,
     maxEntrySize: MAX_MANIFEST_BYTES,
-    sizeCalculation: ({bytes}) => bytes.length + 512,
+    sizeCalculation: ({bytes, text}) => bytes.length + (text?.length ?? 0) + 512,
   });
   readonly #fetching = new Once<ManifestContent>();
   readonly #keeping = new Once<void>();
@@ -70,7 +73,7 @@ export class Manifests {
     if (stored === undefined) return undefined;
     const mediaType = stored.record.mediaType ?? typeOf(stored.bytes);
     if (mediaType === undefined) return undefined;
-    const content: ManifestContent = {digest, mediaType, bytes: stored.bytes, from: 'cache'};
+    const content = newContent(digest, mediaType, stored.bytes);
     this.#hot.set(digest, content);
     return content;
   }
@@ -106,7 +109,7 @@ export class Manifests {
   async #keep(name: RepositoryName, answer: ManifestAnswer): Promise<ManifestContent> {
     const manifest = manifestIn(name, answer);
     const {digest, bytes, authority} = answer;
-    const content: ManifestContent = {digest, mediaType: manifest.mediaType, bytes, from: 'cache'};
+    const content = newContent(digest, manifest.mediaType, bytes);
     if (this.#context.policy(name).cache === 'always') {
       this.#hot.set(digest, content);
       await this.#keeping
@@ -150,6 +153,11 @@ export class Manifests {
       if (!done) await ingest.abandon(false);
     }
   }
+}
+
+function newContent(digest: Digest, mediaType: string, bytes: Buffer): ManifestContent {
+  const text = bytes.length <= TEXT_BYTES ? bytes.toString('latin1') : undefined;
+  return {digest, mediaType, bytes, text, from: 'cache'};
 }
 
 /** @throws {UpstreamError} `protocol` if the upstream sent no manifest; `notFound` for schema 1, which we do not carry (A-078). */

@@ -149,7 +149,7 @@ test('a mirror that sends wrong bytes does not keep the registry from being aske
   assert.equal((await ask(other.address, path)).complete, false);
   const again = await ask(other.address, path);
   assert.ok(again.body.equals(bytes));
-  assert.deepEqual(mirror.lines(), [`GET /v2/app/blobs/${digest}`]);
+  assert.deepEqual(mirror.lines(), [`GET /v2/app/blobs/${digest}?ns=up.test`]);
 });
 
 test(
