@@ -57,7 +57,7 @@ export const FULL_SIZES: DatasetSizes = {
 };
 /** Everything to scale, for a look within minutes. */
 export const QUICK_SIZES: DatasetSizes = {
-  largeBytes: 256 * MIB,
+  largeBytes: 128 * MIB,
   herdBytes: 64 * MIB,
   layerBytes: LAYERS.map((size) => (size > 1e6 ? size / 8 : size)),
   soakBytes: repeat(SOAK_MIB, 4),

@@ -139,7 +139,10 @@ export class Generator {
     return [
       ...(options.inside ?? []),
       this.#load,
-      ...['--host', options.host, '--port', String(options.port), '--plan', plan, '--period', String(PERIOD_BYTES)],
+      ...flag('host', options.host),
+      ...flag('port', options.port),
+      ...flag('plan', plan),
+      ...flag('period', PERIOD_BYTES),
       ...flag('clients', options.clients),
       ...flag('threads', options.threads),
       ...flag('order', options.order),

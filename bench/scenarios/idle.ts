@@ -4,7 +4,7 @@ import {limitGoal} from '../goal.ts';
 import {readUsage} from '../usage.ts';
 
 const MIB = 1024 ** 2;
-const SETTLE_MS = 3000;
+const SETTLE_MS = 2000;
 const OF = 'started, nothing asked';
 
 /** What it costs to have it on a node where nothing happens. */

@@ -5,7 +5,9 @@ import {ratioGoal} from '../goal.ts';
 import type {Scenario} from '../scenario.ts';
 
 const CONNECTIONS = 32;
-const SECONDS = {full: 4, quick: 1.5};
+const SECONDS = {full: 4, quick: 1};
+
+const WARMING_SECONDS = 1;
 
 const CASES = [
   {of: 'GET by tag', method: 'GET', by: 'tag'},
@@ -29,7 +31,9 @@ export const warmSmall: Scenario = {
     try {
       await addBare(context, running);
       for (const one of CASES)
-        await context.alternate(one.of, running.keys(), (name) => measure(context, one, name, running.get(name)));
+        await context.alternate(one.of, running.keys(), (name, round) =>
+          measure(context, one, name, running.get(name), round),
+        );
     } finally {
       for (const each of running.values()) await each.stop();
     }
@@ -59,15 +63,17 @@ async function measure(
   running: Running | undefined,
 ): Promise<void> {
   if (running === undefined) return;
+  const {of, method, by} = one;
   const {tag, manifest} = context.dataset.small;
   const path = running.path('manifests', by === 'tag' ? tag : manifest.digest);
   const steps = [{method, path, reference: manifest.path}];
-  await context.load(running, steps, {requests: 3}); // fills the cache, and lets connections and code warm up
+  // Fills the cache, and lets the code be compiled that will run on a node for weeks.
+  await context.load(running, steps, round === 0 ? {clients: CONNECTIONS, seconds: WARMING_SECONDS, requests: 0} : {});
   const seconds = context.quick ? SECONDS.quick : SECONDS.full;
-  const round = await context.round(of, name, running, () =>
+  const measured = await context.round(of, name, running, () =>
     context.load(running, steps, {clients: CONNECTIONS, seconds, requests: 0, barrier: true}),
   );
-  const {report} = round;
+  const {report} = measured;
   const {p50, p99, p999} = report.latencyMs;
-  context.results.add(of, name, {requestRate: report.requests / report.seconds, p50, p99, p999, ...peakOf(round)});
+  context.results.add(of, name, {requestRate: report.requests / report.seconds, p50, p99, p999, ...peakOf(measured)});
 }
