@@ -58,9 +58,10 @@ async function headersOf({host, port, path}: Running, {dataset}: Context): Promi
 
 async function measure(
   context: Context,
-  {of, method, by}: Case,
+  one: Case,
   name: string,
   running: Running | undefined,
+  round: number,
 ): Promise<void> {
   if (running === undefined) return;
   const {of, method, by} = one;
