@@ -29,7 +29,6 @@ export function newEvents(metrics: Metrics, log: Log): Events {
       },
     },
     pull: {
-      stale: (upstream, reason) => metrics.stale.inc({upstream, reason}),
       integrity: (upstream) => {
         metrics.digestMismatch.inc({upstream});
         log.warn('content had another digest or size than it was asked for by', {upstream});

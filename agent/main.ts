@@ -1,12 +1,13 @@
 import {randomBytes} from 'node:crypto';
 import {once} from 'node:events';
 import {readFile} from 'node:fs/promises';
+import type {RequestListener} from 'node:http';
 import {join} from 'node:path';
 import {parseRegistry} from '../oci/reference.ts';
 import {Upstreams} from '../oci/upstream-client.ts';
 import {listen, type Listening} from '../proc/listen.ts';
 import {newLog, type ProcessLog} from '../proc/log.ts';
-import {newApi, SOCKET_NAME} from './api/api.ts';
+import {SOCKET_NAME} from './api/socket.ts';
 import {runtimeDoor, type RuntimeDoor} from './access/caller.ts';
 import {needRestart} from './config/reload.ts';
 import type {AgentConfig, ListenerConfig} from './config/shape.ts';
@@ -19,7 +20,6 @@ import {Sender} from './http/send.ts';
 import {newServer} from './http/server.ts';
 import {Metrics} from './metrics.ts';
 import {policyFor} from './pull/policy.ts';
-import {newBackend} from './pull/prefetch.ts';
 import {Puller} from './pull/puller.ts';
 import type {Store} from './store/contract.ts';
 import {openStore} from './store/disk-store.ts';
@@ -52,7 +52,7 @@ export async function runAgent(config: AgentConfig, load: () => Promise<AgentCon
   try {
     listening.push(await listen(newServer(newAdmin(adminParts(agent))), config.adminListen));
     const registries = await listenAll(agent);
-    const api = newServer(newApi(newBackend(agent.puller, agent.store), log));
+    const api = newServer(lazyApi(agent));
     listening.push(await listen(api, {path: join(config.dataDir, SOCKET_NAME)}));
     listening.push(...registries);
     process.on('SIGHUP', () => void reload(agent, load));
@@ -108,6 +108,20 @@ async function newAgent(config: AgentConfig): Promise<Agent> {
     stopping: false,
     hop,
   });
+}
+
+/** Loaded when it is first asked: few agents ever are, and all would hold what it needs. */
+function lazyApi(agent: Agent): RequestListener {
+  const loaded = async (): Promise<RequestListener> => {
+    const [{newApi}, {newBackend}] = await Promise.all([import('./api/api.ts'), import('./pull/prefetch.ts')]);
+    return newApi(newBackend(agent.puller, agent.store), agent.log);
+  };
+  let api: Promise<RequestListener> | undefined;
+  return (req, res) => {
+    void (api ??= loaded()).then((answer) => {
+      answer(req, res);
+    });
+  };
 }
 
 async function listenAll(agent: Agent & {hop?: string}): Promise<Listening[]> {
@@ -191,7 +205,9 @@ function greet({log, config}: Agent, registries: readonly Listening[], admin: st
   log.info(
     `pull through it: skopeo copy --src-tls-verify=false docker://${address}/docker.io/library/alpine:latest dir:alpine`,
   );
-  log.info(`containerd, in certs.d/_default/hosts.toml: [host."http://${address}"] capabilities = ["pull", "resolve"]`);
+  log.info(
+    `containerd: two lines in certs.d/_default/hosts.toml, [host."http://${address}"] and capabilities = ["pull", "resolve"]`,
+  );
 }
 
 async function shutDown(agent: Agent, listening: readonly Listening[]): Promise<void> {

@@ -2,6 +2,9 @@ import type {IncomingMessage, ServerResponse} from 'node:http';
 import type {Log} from '../../proc/log.ts';
 import {methodLabel, type ByteSource, type Metrics, type RequestKind, type Result} from '../metrics.ts';
 
+/** In log and metrics only, as other servers have it: the client went before there was an answer. */
+const CLIENT_LEFT = 499;
+
 /** What of a request is told afterwards: one record feeds the access line and the metrics (design §1.8). */
 export class Exchange {
   readonly method: string;
@@ -17,6 +20,10 @@ export class Exchange {
   sentBytes = 0;
   /** Why it was answered so: a reason code, or the text of the error. */
   reason: string | undefined;
+  /** The upstream's failure, where it could not confirm what is answered. */
+  staleBecause: string | undefined;
+  /** We closed the connection in the middle of the answer, for the source failed: not the client's doing. */
+  brokenOff = false;
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;
 
@@ -38,12 +45,14 @@ export class Exchange {
     const now = performance.now();
     const seconds = (now - this.#startedAt) / 1000;
     const firstByteSeconds = ((this.#firstByteAt ?? now) - this.#startedAt) / 1000;
-    const aborted = !res.writableFinished;
+    const aborted = !res.writableFinished && !this.brokenOff;
+    // A client that left before any answer was sent none: 200 would be a lie.
+    const code = res.headersSent ? res.statusCode : CLIENT_LEFT;
     const {kind, result, upstream} = this;
     metrics.answered({
       kind,
       method: methodLabel(this.method),
-      code: res.statusCode,
+      code,
       result,
       upstream,
       seconds,
@@ -53,6 +62,7 @@ export class Exchange {
       metrics.sentBytes(this.source, this.sentBytes, result);
     }
     if (aborted) metrics.clientAborts.inc({kind});
+    if (this.staleBecause !== undefined) metrics.stale.inc({upstream, reason: this.staleBecause});
     log.access({
       id: this.requestId,
       method: this.method,
@@ -60,12 +70,13 @@ export class Exchange {
       upstream,
       repository: this.repository,
       reference: this.reference,
-      status: res.statusCode,
+      status: code,
       bytes: this.sentBytes,
       seconds: Math.round(seconds * 1e6) / 1e6,
       result,
       source: this.sentBytes > 0 ? this.source : undefined,
-      reason: this.reason,
+      reason: this.staleBecause === undefined ? this.reason : `stale: ${this.staleBecause}`,
+      brokenOff: this.brokenOff || undefined,
       aborted: aborted || undefined,
       agent: clientFamily(this.#req.headers['user-agent']),
     });

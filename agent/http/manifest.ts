@@ -52,13 +52,13 @@ export async function answerManifest({puller}: RegistryParts, asked: AskedManife
     resolved = await puller.tags.resolve(pull.name, pull.tag, caller, wantsBody ? 'body' : 'head', signal);
     puller.touch(resolved.digest);
     exchange.result = resolved.state;
-    if (resolved.reason !== undefined) exchange.reason = `stale: ${resolved.reason}`;
+    exchange.staleBecause = resolved.reason;
     if (!wantsBody) return respondHead(asked, resolved);
   }
   const digest = pull.kind === 'tag' ? (resolved as Resolved).digest : pull.digest; // set just above
   const content = await puller.manifests.get(pull.name, digest, caller, signal);
   if (resolved === undefined) exchange.result = content.from === 'cache' ? 'hit' : 'miss';
-  if (content.from === 'upstream') exchange.source = 'upstream';
+  if (content.from === 'upstream' || resolved?.fetched === true) exchange.source = 'upstream';
   puller.touch(digest);
   respond(asked, content, resolved);
 }
@@ -80,7 +80,11 @@ function respond(asked: Omit<AskedManifest, 'signal'>, content: ManifestContent,
   const {req, pull, exchange} = asked;
   if (matchesEtag(req.headers['if-none-match'], content.digest))
     return notModified(asked, content.digest, content.mediaType);
-  send(asked, content, headOf(pull, content.digest, content.mediaType, content.bytes.length, exchange.result, resolved));
+  send(
+    asked,
+    content,
+    headOf(pull, content.digest, content.mediaType, content.bytes.length, exchange.result, resolved),
+  );
 }
 
 function send(

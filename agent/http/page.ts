@@ -11,7 +11,7 @@ export async function answerPage(
   const digest = pull.kind === 'referrers' ? pull.digest : undefined;
   const {page, state, reason} = await puller.pages.get({name: pull.name, digest, query: pull.query}, caller, signal);
   exchange.result = state;
-  if (reason !== undefined) exchange.reason = `stale: ${reason}`;
+  exchange.staleBecause = reason;
   if (state === 'miss') exchange.source = 'upstream';
   const headers: OutgoingHttpHeaders = {
     ...API_VERSION,

@@ -50,10 +50,11 @@ export function newRegistry(
 }
 
 function check(parse: (target: string) => OciRequest | undefined, req: IncomingMessage, hop: string): OciRequest {
+  // First, so that who pushes is told this and not that there is no such endpoint.
+  if (req.method !== 'GET' && req.method !== 'HEAD')
+    throw new OciError('UNSUPPORTED', 'Images of upstreams are read-only here: push to the registry itself');
   const request = parse(req.url ?? '');
   if (request === undefined) throw new OciError('NAME_UNKNOWN', 'No such endpoint of the distribution API');
-  if (req.method !== 'GET' && req.method !== 'HEAD')
-    throw new OciError('UNSUPPORTED', 'Images of upstreams are read-only here: push to the registry itself');
   const hops = req.headers[HOP_HEADER];
   if (
     hops !== undefined &&
@@ -97,7 +98,7 @@ async function answer(parts: RegistryParts, asked: Omit<Asked, 'signal'>): Promi
     if (error instanceof UpstreamError && error.failure === 'unauthorized')
       parts.metrics.withoutCredentials.inc({upstream: asked.exchange.upstream});
     answerError(
-      answerFor(error, pull.kind === 'blob' ? 'blob' : pull.kind === 'tags' ? 'name' : 'manifest'),
+      answerFor(error, pull.kind === 'blob' ? 'blob' : pull.kind === 'tags' ? 'name' : 'manifest', pull.name.registry),
       asked,
       parts.log,
     );
@@ -126,6 +127,7 @@ function answerError(
   if (known.code === 'UNKNOWN')
     log.error('request failed', {id: exchange.requestId, error: String((error as Error).stack ?? error)});
   if (res.headersSent) {
+    exchange.brokenOff = true;
     res.destroy(); // closes short with FIN: a runtime resumes after an unexpected end, never after a reset (P-04)
     return;
   }

@@ -8,14 +8,15 @@ export interface PullContext {
   readonly store: Store;
   readonly upstream: (name: RepositoryName) => Upstream;
   readonly policy: (name: RepositoryName) => Policy;
+  /** The wall clock, in ms since the epoch. */
   readonly now: () => number;
+  /** A clock that does not jump, in ms. @default performance.now */
+  readonly monotonic?: () => number;
   readonly events: PullEvents;
 }
 
 /** For metrics and log; label values are bounded. */
 export interface PullEvents {
-  /** A response that could not be confirmed by the upstream is being served. */
-  stale(label: string, reason: string): void;
   integrity(label: string): void;
   storeFailed(operation: string, error: unknown): void;
 }

@@ -8,9 +8,9 @@ const UNKNOWN: Record<Asked, ErrorCode> = {blob: 'BLOB_UNKNOWN', manifest: 'MANI
  * What a container runtime is told of an upstream's failure. It goes on to its next host after any of these
  * (protocol B.4); 408 and 429 it would repeat at once (P-03), a challenge it would take for ours (P-16).
  */
-export function answerFor(error: unknown, asked: Asked): unknown {
+export function answerFor(error: unknown, asked: Asked, registry: string): unknown {
   if (error instanceof IntegrityError)
-    return new OciError('UNAVAILABLE', 'The upstream sent something else than what was asked for', {cause: error});
+    return new OciError('UNAVAILABLE', `${registry} sent something else than what was asked for`, {cause: error});
   if (!(error instanceof UpstreamError)) return error;
   switch (error.failure) {
     case 'notFound':

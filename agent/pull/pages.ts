@@ -83,7 +83,6 @@ export class Pages {
     if (!(error instanceof UpstreamError)) throw error;
     this.#denied.note(name, digest === undefined ? 'tags' : `referrers ${digest}`, authority, error);
     if (known === undefined || age >= staleForMs(this.#context.policy(name).staleIfError, error.failure)) throw error;
-    this.#context.events.stale(this.#context.upstream(name).label, error.failure);
     return {page: known.page, state: 'stale', reason: error.failure};
   }
 

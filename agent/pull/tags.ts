@@ -23,6 +23,8 @@ export interface Resolved {
   readonly reason: string | undefined;
   /** Since the upstream last confirmed it. */
   readonly ageMs: number;
+  /** The answer to this very question brought the manifest itself, too. */
+  readonly fetched?: boolean;
 }
 
 /** Tags are mutable: a freshness policy per upstream says when the registry is asked again (design §4.2). */
@@ -80,7 +82,6 @@ export class Tags {
     const allowed = this.#age(record) < staleForMs(this.#context.policy(name).staleIfError, 'timeout');
     if (!allowed || (await this.#manifests.stored(name, record.digest, caller.authority)) === undefined) return asked;
     asked.catch(() => undefined);
-    this.#context.events.stale(this.#context.upstream(name).label, 'timeout');
     return this.#as(record, 'stale', 'timeout');
   }
 
@@ -130,7 +131,8 @@ export class Tags {
     const upstream = this.#context.upstream(name);
     const options = {authority, allowPrivate, signal};
     const head: ManifestHead = await upstream.headManifest(name, tag, options);
-    if (head.digest !== undefined && head.sizeBytes !== undefined && head.mediaType !== '')
+    // No manifest has no bytes: a HEAD that says so lies (C-056).
+    if (head.digest !== undefined && head.sizeBytes !== undefined && head.sizeBytes > 0 && head.mediaType !== '')
       return this.#learned(name, tag, head.digest, head.mediaType, head.sizeBytes, head.authority);
     return this.#fetch(name, tag, authority, {door: 'runtime', authority, allowPrivate});
   }
@@ -138,7 +140,8 @@ export class Tags {
   /** The whole manifest by tag: its bytes say the digest (C-055). */
   async #fetch(name: RepositoryName, tag: string, authority: Authority, caller: Caller): Promise<Resolved> {
     const content: ManifestContent = await this.#manifests.fetch(name, tag, caller, AbortSignal.timeout(60_000));
-    return this.#learned(name, tag, content.digest, content.mediaType, content.bytes.length, authority);
+    const {digest, mediaType, bytes} = content;
+    return {...(await this.#learned(name, tag, digest, mediaType, bytes.length, authority)), fetched: true};
   }
 
   async #learned(
@@ -165,27 +168,22 @@ export class Tags {
     record: TagRecord | undefined,
     error: unknown,
   ): Promise<Resolved> {
-    const upstream = this.#context.upstream(name);
     if (!(error instanceof UpstreamError)) throw error;
     const authority = asksAs(this.#context, name, caller);
     this.#denied.note(name, tag, authority, error);
     if (record === undefined) throw error;
     const age = this.#age(record);
     const allowed = age < staleForMs(this.#context.policy(name).staleIfError, error.failure);
-    if (allowed && (await this.#manifests.stored(name, record.digest, caller.authority)) !== undefined) {
-      this.#context.events.stale(upstream.label, error.failure);
+    if (allowed && (await this.#manifests.stored(name, record.digest, caller.authority)) !== undefined)
       return this.#as(record, 'stale', error.failure);
-    }
     if (error.failure === 'notFound' || error.failure === 'unauthorized')
       await this.#context.store.removeTag(name, tag, record.authority).catch(() => undefined);
     throw error;
   }
 
   async #offline(name: RepositoryName, record: TagRecord | undefined, caller: Caller): Promise<Resolved> {
-    if (record !== undefined && (await this.#manifests.stored(name, record.digest, caller.authority)) !== undefined) {
-      this.#context.events.stale(this.#context.upstream(name).label, 'offline');
+    if (record !== undefined && (await this.#manifests.stored(name, record.digest, caller.authority)) !== undefined)
       return this.#as(record, 'stale', 'offline');
-    }
     throw new UpstreamError(
       'notFound',
       name.registry,
