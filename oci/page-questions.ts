@@ -9,6 +9,8 @@ import type {AskOptions, Page, RepositoryName} from './source.ts';
 /** Tags lists are short strings, but some repositories have tens of thousands. */
 const MAX_PAGE = 8 * 1024 * 1024;
 const MAX_QUERY = 4096;
+/** Of all Link headers together. */
+const MAX_LINK = 16_384;
 
 export function listTags(endpoint: Endpoint, name: RepositoryName, query: string, options: AskOptions): Promise<Page> {
   return ask(endpoint, name, {path: 'tags/list', query, accept: 'application/json', list: 'tags'}, options);
@@ -72,12 +74,21 @@ function hasList(bytes: Buffer, list: string): boolean {
 function nextQuery(reply: HttpReply): string | undefined {
   const all = reply.headers['link'];
   const text = typeof all === 'string' ? all : (all ?? []).join(', ');
-  for (const [, target = '', params = ''] of text.matchAll(/<([^>]*)>((?:\s*;[^,<]*)*)/g)) {
-    if (!/;\s*rel\s*=\s*"?(?:[^"]*\s)?next(?:\s[^"]*)?"?(?:\s*(?:;|$))/i.test(params)) continue;
+  if (text.length > MAX_LINK) return undefined;
+  for (const [, target = '', params = ''] of text.matchAll(/<([^<>]*)>([^,<]*)/g)) {
+    if (!params.split(';').some(isNext)) continue;
     const url = URL.canParse(target, 'https://registry.invalid')
       ? new URL(target, 'https://registry.invalid')
       : undefined;
     if (url && url.search.length > 1 && url.search.length <= MAX_QUERY) return url.search.slice(1);
   }
   return undefined;
+}
+
+/** `rel=next`, quoted or not, alone or among others. Without a pattern that a hostile header could make slow. */
+function isNext(param: string): boolean {
+  const equals = param.indexOf('=');
+  if (param.slice(0, Math.max(0, equals)).trim().toLowerCase() !== 'rel') return false;
+  const words = param.slice(equals + 1).replaceAll('"', ' ');
+  return words.toLowerCase().split(/\s+/).includes('next');
 }

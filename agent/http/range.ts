@@ -4,6 +4,8 @@ export type Range =
   | {readonly kind: 'part'; readonly start: number; /** Exclusive. */ readonly end: number}
   | {readonly kind: 'unsatisfiable'};
 
+/** Two numbers of this many bytes' worth of digits, and then some: what is longer is no range, and costly to look at. */
+const MAX_HEADER = 64;
 const FULL: Range = {kind: 'full'};
 const UNSATISFIABLE: Range = {kind: 'unsatisfiable'};
 
@@ -13,7 +15,7 @@ const UNSATISFIABLE: Range = {kind: 'unsatisfiable'};
  * @see https://www.rfc-editor.org/rfc/rfc9110#section-14.2
  */
 export function parseRange(header: string | undefined, sizeBytes: number): Range {
-  if (header === undefined) return FULL;
+  if (header === undefined || header.length > MAX_HEADER) return FULL;
   const [, first, last] = /^bytes=\s*(\d*)\s*-\s*(\d*)\s*$/i.exec(header) ?? [];
   if (first === undefined || last === undefined || (first === '' && last === '')) return FULL;
   if (first === '')

@@ -11,6 +11,7 @@ const ABSENT_MS = 5_000;
 export class Denied {
   readonly #known: LRUCache<string, UpstreamError>;
 
+  /** @param now a clock that does not jump, in ms: one that was set back would make a refusal last. */
   constructor(now: () => number) {
     this.#known = new LRUCache({max: 10_000, ttl: DENIED_MS, ttlResolution: 0, perf: {now}});
   }
@@ -25,12 +26,17 @@ export class Denied {
   /** Remembers an error if it is one of those; passes it on. */
   note(name: RepositoryName, reference: string, authority: Authority, error: unknown): void {
     if (!(error instanceof UpstreamError)) return;
-    if (error.failure === 'unauthorized') this.#known.set(key(name, '', authority), error, {ttl: DENIED_MS});
-    if (error.failure === 'notFound') this.#known.set(key(name, reference, authority), error, {ttl: ABSENT_MS});
+    if (error.failure === 'unauthorized') this.#remember(key(name, '', authority), error, DENIED_MS);
+    if (error.failure === 'notFound') this.#remember(key(name, reference, authority), error, ABSENT_MS);
   }
 
   forget(): void {
     this.#known.clear();
+  }
+
+  /** What `check` threw comes back here: whoever asks every second must not make it last (D-029). */
+  #remember(at: string, error: UpstreamError, ttl: number): void {
+    if (this.#known.get(at) !== error) this.#known.set(at, error, {ttl});
   }
 }
 

@@ -190,6 +190,7 @@ function typeOf(bytes: Buffer): string | undefined {
 
 /** The caller stops waiting when it left; what it waited for goes on for the others. */
 export async function untilAborted<T>(shared: Promise<T>, signal: AbortSignal): Promise<T> {
+  shared.catch(() => undefined); // nobody may be left to hear of its failure, and that ends no process
   signal.throwIfAborted();
   const aborted = Promise.withResolvers<never>();
   const abort = (): void => {

@@ -21,7 +21,7 @@ export class Puller {
 
   constructor(context: PullContext, flightEvents: FlightEvents) {
     this.#context = context;
-    this.#denied = new Denied(context.now);
+    this.#denied = new Denied(context.monotonic ?? (() => performance.now()));
     this.blobs = new Blobs(context, this.#denied, flightEvents);
     this.manifests = new Manifests(context, this.#denied);
     this.tags = new Tags(context, this.#denied, this.manifests);
