@@ -53,7 +53,8 @@ export class Authorizer {
       if (credential === undefined) return {header: undefined, authority: 'anonymous', credential};
       return {header: basic(credential), authority: 'node', credential};
     }
-    const sent = realmMayHaveCredentials(this.#url, scheme.realm, this.#realms) ? credential : undefined;
+    const mayHave = await realmMayHaveCredentials(this.#url, scheme.realm, this.#realms);
+    const sent = mayHave ? credential : undefined;
     const request = {
       realm: scheme.realm,
       service: scheme.service,

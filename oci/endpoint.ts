@@ -218,7 +218,7 @@ export class Endpoint {
       accept: 'application/json',
       'accept-encoding': 'identity',
     };
-    const isOwn = realmMayHaveCredentials(own, url, credentials?.realms ?? []);
+    const isOwn = await realmMayHaveCredentials(own, url, credentials?.realms ?? []);
     const signal = AbortSignal.timeout(TOKEN_MS);
     const exchange = {...request, url, headers, reach, own: isOwn, small: true, signal};
     // A form with a password is never sent on: it would go in the body, which no rule of headers holds back.

@@ -27,6 +27,6 @@ const TABLE: readonly [registry: string, realm: string, expected: boolean, realm
 ];
 
 for (const [registry, realm, expected, realms = []] of TABLE)
-  test(`credentials of ${registry} ${expected ? 'may' : 'may not'} go to ${realm}${realms.length > 0 ? ` with realms ${realms.join()}` : ''}`, () => {
-    assert.equal(realmMayHaveCredentials(new URL(registry), new URL(realm), realms), expected);
+  test(`credentials of ${registry} ${expected ? 'may' : 'may not'} go to ${realm}${realms.length > 0 ? ` with realms ${realms.join()}` : ''}`, async () => {
+    assert.equal(await realmMayHaveCredentials(new URL(registry), new URL(realm), realms), expected);
   });

@@ -1,5 +1,7 @@
 import {LRUCache} from 'lru-cache';
-import {Pool, ProxyAgent, type Dispatcher} from 'undici';
+import type {Dispatcher} from 'undici';
+import Pool from 'undici/lib/dispatcher/pool.js';
+import ProxyAgent from 'undici/lib/dispatcher/proxy-agent.js';
 import {Breaker} from './breaker.ts';
 import {UpstreamError} from './error.ts';
 import {portOf, type Guard, type Reach} from './guard.ts';

@@ -6,9 +6,6 @@ import {ApiError, toApiError} from './error.ts';
 import {readImagesQuery, readPull, readRefresh, toImage} from './input.ts';
 import {answerPull} from './pull.ts';
 
-/** The socket's name in the data folder. */
-export const SOCKET_NAME = 'noost.sock';
-
 const PREFIX = '/api/v1/';
 /** At the same time: each has flights of its own, and the node's pods come first. */
 const MAX_PULLS = 4;

@@ -7,7 +7,8 @@ import type {Digest} from '../../oci/digest.ts';
 import {listen, type Listening} from '../../proc/listen.ts';
 import type {Log} from '../../proc/log.ts';
 import type {ImageRecord, Link, TagRecord} from '../store/contract.ts';
-import {newApi, SOCKET_NAME} from './api.ts';
+import {newApi} from './api.ts';
+import {SOCKET_NAME} from './socket.ts';
 import type {ApiBackend, Pulled} from './backend.ts';
 
 export const DIGEST: Digest = `sha256:${'a'.repeat(64)}`;

@@ -3,6 +3,7 @@ import {request, type IncomingMessage} from 'node:http';
 import {join, resolve} from 'node:path';
 import process from 'node:process';
 import {CommandError, EXIT, type Arguments, type ExitCode, type Flag} from '../../proc/command.ts';
+import {SOCKET_NAME} from '../api/socket.ts';
 
 /** Of every command that talks to the agent. */
 export const CLIENT_FLAGS: readonly Flag[] = [
@@ -22,9 +23,6 @@ export const CLIENT_FLAGS: readonly Flag[] = [
   },
   {name: 'json', kind: 'boolean', description: 'Prints JSON', group: 'Output'},
 ];
-
-/** Named here as well as in api/api.ts, which would bring the whole server along; a test holds them equal. */
-export const SOCKET_NAME = 'noost.sock';
 
 /** A question to the running agent. */
 export interface Ask {

@@ -4,6 +4,7 @@ import {ConfigError} from '../config/error.ts';
 import {loadAgentConfig} from '../config/load.ts';
 import {renderAgentConfig} from '../config/render.ts';
 import type {AgentConfig} from '../config/shape.ts';
+import {handOver, isAskedToPrint} from '../handover.ts';
 import type {Texts} from '../config/text-layer.ts';
 import {SETTING_FLAGS} from './agent-flags.ts';
 
@@ -43,15 +44,11 @@ async function run({flags}: Arguments): Promise<number> {
     process.stdout.write(renderAgentConfig(config));
     return EXIT.ok;
   }
-  const [{runAgent}, {DataFolderError}] = await Promise.all([import('../main.ts'), import('../store/folder.ts')]);
-  try {
-    return await runAgent(config, load);
-  } catch (error) {
-    // What the system or the data folder refuses is for the administrator; anything else is a bug and keeps its stack.
-    const {code, message} = error as NodeJS.ErrnoException;
-    if (!(error instanceof DataFolderError) && typeof code !== 'string') throw error;
-    const advice =
-      code === 'EADDRINUSE' ? '\nAnother program has this address: say another with --listen or --admin-listen' : '';
-    throw new CommandError(EXIT.failed, `The agent cannot run: ${message}${advice}`, {cause: error});
+  if (isAskedToPrint()) {
+    process.stdout.write(JSON.stringify(config));
+    return EXIT.ok;
   }
+  handOver(config);
+  const {serve} = await import('../serve.ts');
+  return serve(config, load);
 }

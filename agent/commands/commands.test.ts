@@ -7,9 +7,8 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {after, before, test} from 'node:test';
 import {UpstreamError} from '../../oci/error.ts';
-import {SOCKET_NAME as API_SOCKET_NAME} from '../api/api.ts';
+import {SOCKET_NAME} from '../api/socket.ts';
 import {ApiRig, DIGEST, newImage, OTHER, PULLED} from '../api/rig.ts';
-import {SOCKET_NAME} from './agent-client.ts';
 
 const CLI = join(import.meta.dirname, '../../proc/cli.ts');
 
@@ -42,10 +41,6 @@ function start(words: readonly string[], env: NodeJS.ProcessEnv = {}) {
 async function run(words: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
   return start(words, env).outcome;
 }
-
-test('the client and the server mean the same socket', () => {
-  assert.equal(SOCKET_NAME, API_SOCKET_NAME);
-});
 
 test('noost ls shows a table of all pages, or JSON', async () => {
   await using rig = await ApiRig.start();

@@ -15,7 +15,7 @@ export interface TextLayer extends Layer {
 }
 
 /** Variables that others read: the launcher, the fault points of the tests. */
-const FOREIGN = new Set(['NOOST_NODE', 'NOOST_FAULT']);
+const FOREIGN = new Set(['NOOST_NODE', 'NOOST_FAULT', 'NOOST_HANDOVER']);
 /** Tests and benchmarks have their own corners. */
 const FOR_TESTS = /^NOOST_(?:TEST|BENCH)_/;
 /**

@@ -1,0 +1,2 @@
+/** The local API's socket, in the data folder. */
+export const SOCKET_NAME = 'noost.sock';

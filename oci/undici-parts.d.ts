@@ -1,0 +1,10 @@
+// Of undici we use its HTTP/1.1 pool and its proxy agent. Its main module brings fetch, WebSocket, caches and mocks along,
+// which stay in every node's memory (docs/performance.md); its parts have no types of their own.
+declare module 'undici/lib/dispatcher/pool.js' {
+  import {Pool} from 'undici';
+  export default Pool;
+}
+declare module 'undici/lib/dispatcher/proxy-agent.js' {
+  import {ProxyAgent} from 'undici';
+  export default ProxyAgent;
+}
