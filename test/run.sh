@@ -4,11 +4,7 @@
 set -eu
 cd "$(dirname -- "$(readlink -f -- "$0")")/.."
 
-if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
-  echo 'test: installing what is missing (npm ci)' >&2
-  npm ci --no-audit --no-fund --loglevel=error >&2
-  touch node_modules/.package-lock.json
-fi
+sh proc/install.sh
 sh test/debian.sh
 
 # The long ones first, so that no processor waits for one at the end. No name here holds a space.
