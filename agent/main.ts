@@ -46,8 +46,11 @@ interface Agent {
  */
 export async function runAgent(config: AgentConfig, load: () => Promise<AgentConfig>): Promise<number> {
   const stop = stopSignal();
+  let onReload = (): unknown => undefined; // before there is something to reload, SIGHUP must not end us
+  process.on('SIGHUP', () => onReload());
   const agent = await newAgent(config);
   const {log, metrics} = agent;
+  watchForBugs(agent);
   const listening: Listening[] = [];
   try {
     listening.push(await listen(newServer(newAdmin(adminParts(agent))), config.adminListen));
@@ -55,7 +58,7 @@ export async function runAgent(config: AgentConfig, load: () => Promise<AgentCon
     const api = newServer(lazyApi(agent));
     listening.push(await listen(api, {path: join(config.dataDir, SOCKET_NAME)}));
     listening.push(...registries);
-    process.on('SIGHUP', () => void reload(agent, load));
+    onReload = () => void reload(agent, load);
     metrics.configReloaded.set(Date.now() / 1000);
     metrics.configReloadOk.set(1);
     greet(agent, registries, listening[0]?.address ?? '');
@@ -221,6 +224,22 @@ async function shutDown(agent: Agent, listening: readonly Listening[]): Promise<
   await admin?.drain(1_000);
   agent.log.info('stopped');
   await agent.log.close();
+}
+
+/**
+ * What nobody caught. A promise that was dropped concerns one request, and the others must not pay for it; after an
+ * exception out of a callback nothing can be relied on: the log is written and the process ends, to be started anew.
+ */
+function watchForBugs({log, metrics}: Agent): void {
+  const tell = (error: unknown): void => {
+    metrics.unexpectedErrors.inc();
+    log.error('unexpected error: please report it', {error: String((error as Error | undefined)?.stack ?? error)});
+  };
+  process.on('unhandledRejection', tell);
+  process.on('uncaughtException', (error) => {
+    tell(error);
+    void log.close().finally(() => process.exit(1));
+  });
 }
 
 function stopSignal(): Promise<unknown> {

@@ -103,6 +103,7 @@ export class Metrics {
     'log_lines_dropped_total',
     'Log lines dropped because standard output was too slow',
   );
+  readonly unexpectedErrors = this.#counter('unexpected_errors_total', 'Errors that nothing was prepared for: bugs');
   readonly #buildInfo = this.#gauge('build_info', 'Always 1; the labels say what runs', ['version', 'node']);
   readonly #bound = new Map<string, {requests: {inc(): void}; duration: {observe(s: number): void}}>();
   readonly #sent = new Map<ByteSource, {sent: Counter.Internal; saved: Counter.Internal}>();
