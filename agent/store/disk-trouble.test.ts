@@ -73,6 +73,17 @@ describe('a disk in trouble', () => {
     await (await rig.store.ingest(newContent(1).digest, 2 * MIB)).abandon(false);
   });
 
+  test('what would not fit into an empty cache is refused and empties none', async (t) => {
+    if (!needs(t, 'root', 'mount')) return;
+    using disk = new SmallDisk(8);
+    await using rig = await StoreRig.open(disk.path);
+    const {bytes, digest} = newContent(2 * MIB);
+    await keep(rig.store, bytes);
+    await assert.rejects(rig.store.ingest(newContent(1).digest, 20 * MIB), StoreFullError);
+    assert.ok(await rig.store.stat(digest));
+    assert.deepEqual(rig.told, []);
+  });
+
   test('read-only at the start: everything is absent, nothing is kept, and the store heals with the disk', async (t) => {
     if (!needs(t, 'root', 'mount')) return;
     using disk = new SmallDisk(8);

@@ -63,7 +63,10 @@ export class Room {
   }
   /** Everything of ours that is on disk or has been promised. */
   get takenBytes(): number {
-    return this.#usedBytes + this.#reservedBytes + this.#parts.side.reduce((sum, {bytes}) => sum + bytes, 0);
+    return this.#reservedBytes + this.#droppableBytes;
+  }
+  get #droppableBytes(): number {
+    return this.#usedBytes + this.#parts.side.reduce((sum, {bytes}) => sum + bytes, 0);
   }
 
   /** Blobs came or went. */
@@ -118,7 +121,12 @@ export class Room {
     for (;;) {
       const shortage = await this.#shortage(bytes, this.#limits.maxBytes);
       if (shortage.bytes <= 0) break;
-      if (this.#closed || (await this.#drop(shortage.bytes, shortage.reason)) === 0)
+      // What would not fit into an empty cache empties none.
+      if (
+        this.#closed ||
+        shortage.bytes > this.#droppableBytes ||
+        (await this.#drop(shortage.bytes, shortage.reason)) === 0
+      )
         throw new StoreFullError(`No room for ${bytes} bytes (${shortage.reason})`);
       evicted = true;
     }
