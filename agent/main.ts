@@ -55,8 +55,7 @@ export async function runAgent(config: AgentConfig, load: () => Promise<AgentCon
   try {
     listening.push(await listen(newServer(newAdmin(adminParts(agent))), config.adminListen));
     const registries = await listenAll(agent);
-    const api = newServer(lazyApi(agent));
-    listening.push(await listen(api, {path: join(config.dataDir, SOCKET_NAME)}));
+    listening.push(...(await listenForCommands(agent)));
     listening.push(...registries);
     onReload = () => void reload(agent, load);
     metrics.configReloaded.set(Date.now() / 1000);
@@ -111,6 +110,19 @@ async function newAgent(config: AgentConfig): Promise<Agent> {
     stopping: false,
     hop,
   });
+}
+
+/** A data folder that cannot be used has no place for the socket either: commands have to wait, pulls do not (design §1.2). */
+async function listenForCommands(agent: Agent): Promise<Listening[]> {
+  try {
+    return [await listen(newServer(lazyApi(agent)), {path: join(agent.config.dataDir, SOCKET_NAME)})];
+  } catch (error) {
+    if (agent.events.degraded() === undefined) throw error;
+    agent.log.warn('there is no socket for commands until the agent is started again', {
+      error: (error as Error).message,
+    });
+    return [];
+  }
 }
 
 /** Loaded when it is first asked: few agents ever are, and all would hold what it needs. */
