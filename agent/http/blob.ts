@@ -2,7 +2,7 @@ import type {OutgoingHttpHeaders} from 'node:http';
 import {OciError} from '../../oci/error.ts';
 import type {Pull} from '../../oci/request.ts';
 import type {BlobContent} from '../pull/blobs.ts';
-import type {Followed} from '../pull/flight.ts';
+import type {Followed} from '../pull/followed.ts';
 import type {Through} from '../pull/through.ts';
 import {StoreFullError} from '../store/contract.ts';
 import type {Asked, RegistryParts} from './asked.ts';

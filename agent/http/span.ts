@@ -1,4 +1,4 @@
-import type {Followed} from '../pull/flight.ts';
+import type {Followed} from '../pull/followed.ts';
 
 /** A part of a file that may still be growing, as a sender sees it. Positions are the file's. */
 export interface Span {

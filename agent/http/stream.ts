@@ -1,6 +1,6 @@
 import {read} from 'node:fs';
 import {promisify} from 'node:util';
-import type {Followed} from '../pull/flight.ts';
+import type {Followed} from '../pull/followed.ts';
 import type {Through} from '../pull/through.ts';
 import type {Asked} from './asked.ts';
 import type {Sender} from './send.ts';

@@ -1,13 +1,16 @@
-import type {Readable} from 'node:stream';
+import {LRUCache} from 'lru-cache';
 import type {Digest} from '../../oci/digest.ts';
 import {IntegrityError, UpstreamError} from '../../oci/error.ts';
-import type {Authority, RepositoryName, Source} from '../../oci/source.ts';
+import type {RepositoryName, Source} from '../../oci/source.ts';
 import {usableLink, wordSuffices} from '../access/links.ts';
 import type {Caller} from '../access/caller.ts';
 import {StoreFullError, type BlobRecord, type OpenBlob} from '../store/contract.ts';
-import {asksAs, keyOf, Once, type PullContext} from './context.ts';
+import {asksAs, type PullContext} from './context.ts';
 import type {Denied} from './denied.ts';
-import {Flight, type FlightEvents, type FlightHead, type FlightPlan, type Followed} from './flight.ts';
+import {Flight, type FlightEvents} from './flight.ts';
+import type {FlightHead, Followed} from './followed.ts';
+import type {BlobPlan} from './plan.ts';
+import {Proofs} from './proof.ts';
 import {untilAborted} from './manifests.ts';
 import {Through, type Prefix} from './through.ts';
 
@@ -35,21 +38,25 @@ const MAX_BUFFER_BYTES = 2 << 20;
 /** Downloads under way. More wait for one to end; a node pulls three layers of an image at once (B-037). */
 const MAX_FLIGHTS = 128;
 
+/** How long a source that was wrong about a digest is asked last for it. */
+const WRONG_MS = 600_000;
+
 /** Blobs: from disk, from a flight that has begun, or from upstream; always through a proven link (design §4.2, §8). */
 export class Blobs {
   readonly #context: PullContext;
-  readonly #denied: Denied;
   readonly #flightEvents: FlightEvents;
-  /** By what may be shared: see `flightKey`. */
+  /** By digest and owner. */
   readonly #flights = new Map<string, Flight>();
   readonly #digests = new Set<Digest>();
-  readonly #proving = new Once<void>();
-  /** Sources that sent wrong bytes for a digest, asked last from now on: a mirror must not block the registry. Bounded. */
-  readonly #wrong = new Map<string, number>();
+  readonly #proofs: Proofs;
+  /** Places of sources that were wrong about a digest, asked last from now on: a mirror must not block the registry. */
+  readonly #wrong = new LRUCache<string, ReadonlySet<number>>({max: 1_000, ttl: WRONG_MS});
+  /** Which of its upstream's sources one is. */
+  readonly #places = new WeakMap<Source, number>();
 
   constructor(context: PullContext, denied: Denied, flightEvents: FlightEvents) {
     this.#context = context;
-    this.#denied = denied;
+    this.#proofs = new Proofs(context, denied);
     this.#flightEvents = flightEvents;
   }
 
@@ -120,72 +127,25 @@ export class Blobs {
     if ((await usableLink(store, name, record.digest, caller.authority)) !== undefined) return true;
     if (policy(name).offline) throw offline(name);
     if (!(await wordSuffices(store, name, record.digest))) return false;
-    const authority = asksAs(this.#context, name, caller);
-    const key = `${keyOf(name, record.digest, authority)} ${caller.allowPrivate}`;
-    await untilAborted(
-      this.#proving.run(key, () => this.#prove(name, record, authority, caller.allowPrivate)),
-      signal,
-    );
+    await untilAborted(this.#proofs.prove(this.#planOf(name, record.digest, caller), record), signal);
     return true;
-  }
-
-  /** Asks the registry for the last byte: its answer says whether this repository shows the blob (P-18: no HEAD). */
-  async #prove(
-    name: RepositoryName,
-    {digest, sizeBytes, kind, mediaType}: BlobRecord,
-    authority: Authority,
-    allowPrivate: boolean,
-  ): Promise<void> {
-    this.#denied.check(name, blobKey(digest), authority);
-    const answer = await this.#firstAnswer(name, digest, Math.max(0, sizeBytes - 1), {
-      authority,
-      allowPrivate,
-      signal: AbortSignal.timeout(30_000),
-    });
-    discardAfter(answer.body, 1);
-    if (answer.sizeBytes !== undefined && answer.sizeBytes !== sizeBytes)
-      throw new UpstreamError('protocol', name.registry, `${name.registry} shows another size for ${digest}`);
-    await this.#link(name, digest, answer.authority, sizeBytes, {kind, mediaType});
-  }
-
-  async #firstAnswer(
-    name: RepositoryName,
-    digest: Digest,
-    offset: number,
-    ask: Parameters<Source['open']>[2],
-  ): ReturnType<Source['open']> {
-    let failure: unknown = new UpstreamError('down', name.registry, 'No source to ask');
-    for (const source of this.#sources(name, digest)) {
-      try {
-        return await source.open(digest, offset, ask);
-      } catch (error) {
-        failure = error;
-      }
-    }
-    throw failure;
   }
 
   async #cold(name: RepositoryName, digest: Digest, caller: Caller, signal: AbortSignal): Promise<BlobContent> {
     const policy = this.#context.policy(name);
     if (policy.offline) throw offline(name);
-    const authority = asksAs(this.#context, name, caller);
-    this.#denied.check(name, blobKey(digest), authority);
-    const plan: FlightPlan = {
-      name,
-      digest,
-      sources: this.#sources(name, digest),
-      ask: {authority, allowPrivate: caller.allowPrivate},
-    };
+    const plan = this.#planOf(name, digest, caller);
+    this.#proofs.checkDenied(plan);
     if (policy.cache === 'never') return this.#through(plan, signal, 'never');
-    const key = flightKey(digest, authority, name);
+    const key = `${digest} ${plan.owner ?? ''}`;
     const running = this.#flights.get(key);
-    if (running !== undefined && running.failure === undefined) return this.#join(running, plan, caller, signal);
+    if (running !== undefined && running.failure === undefined) return this.#join(running, plan, signal);
     if (this.#digests.has(digest)) return this.#through(plan, signal, 'proof');
     if (this.#flights.size >= MAX_FLIGHTS) return this.#through(plan, signal, 'full');
     return this.#landed(this.#begin(key, plan), plan, false, signal);
   }
 
-  async #join(flight: Flight, plan: FlightPlan, caller: Caller, signal: AbortSignal): Promise<BlobContent> {
+  async #join(flight: Flight, plan: BlobPlan, signal: AbortSignal): Promise<BlobContent> {
     const content = await this.#landed(flight, plan, true, signal);
     const {name} = flight.plan;
     if (name.registry === plan.name.registry && name.repository === plan.name.repository) return content;
@@ -202,12 +162,7 @@ export class Blobs {
         if (content.from === 'flight') content.leave();
         return await this.#through(plan, signal, 'proof');
       }
-      const record: BlobRecord = {digest: plan.digest, kind: 'blob', sizeBytes, mediaType: undefined};
-      const key = `${keyOf(plan.name, plan.digest, plan.ask.authority)} ${caller.allowPrivate}`;
-      await untilAborted(
-        this.#proving.run(key, () => this.#prove(plan.name, record, plan.ask.authority, caller.allowPrivate)),
-        signal,
-      );
+      await untilAborted(this.#proofs.prove(plan, {kind: 'blob', sizeBytes, mediaType: undefined}), signal);
     } catch (error) {
       if (content.from === 'flight') content.leave();
       else content.blob.close();
@@ -216,7 +171,7 @@ export class Blobs {
     return content;
   }
 
-  #begin(key: string, plan: FlightPlan): Flight {
+  #begin(key: string, plan: BlobPlan): Flight {
     const {store, now} = this.#context;
     const bufferBytes = (): number =>
       Math.min(MAX_BUFFER_BYTES, Math.max(MIN_BUFFER_BYTES, BUFFER_BYTES / Math.max(1, this.#flights.size)));
@@ -226,13 +181,14 @@ export class Blobs {
     void flight.ended.then(() => {
       this.#flights.delete(key);
       this.#digests.delete(plan.digest);
-      if (flight.failure instanceof IntegrityError) this.#distrust(plan, flight);
+      if (flight.failure instanceof IntegrityError || flight.failure instanceof UpstreamError)
+        this.#distrust(plan, flight);
     });
     return flight;
   }
 
   /** The flight once its head is known; where the cache cannot help, the way through. */
-  async #landed(flight: Flight, plan: FlightPlan, joined: boolean, signal: AbortSignal): Promise<BlobContent> {
+  async #landed(flight: Flight, plan: BlobPlan, joined: boolean, signal: AbortSignal): Promise<BlobContent> {
     try {
       const head = await untilAborted(flight.head, signal);
       const followed = flight.follow();
@@ -246,11 +202,11 @@ export class Blobs {
     return blob === undefined ? this.#through(plan, signal, 'full') : {from: 'cache', blob};
   }
 
-  async #through(plan: FlightPlan, signal: AbortSignal, why: 'full' | 'never' | 'proof'): Promise<BlobContent> {
+  async #through(plan: BlobPlan, signal: AbortSignal, why: 'full' | 'never' | 'proof'): Promise<BlobContent> {
     return {from: 'through', through: await this.#openThrough(plan, signal), why};
   }
 
-  #openThrough(plan: FlightPlan, signal: AbortSignal, prefix?: Prefix): Promise<Through> {
+  #openThrough(plan: BlobPlan, signal: AbortSignal, prefix?: Prefix): Promise<Through> {
     const received = (bytes: number): void => {
       this.#flightEvents.received('upstream', bytes);
     };
@@ -264,74 +220,41 @@ export class Blobs {
     caller: Caller,
     signal: AbortSignal,
   ): Promise<BlobContent> {
-    const authority = asksAs(this.#context, name, caller);
-    this.#denied.check(name, blobKey(digest), authority);
-    const plan: FlightPlan = {
-      name,
-      digest,
-      sources: this.#sources(name, digest),
-      ask: {authority, allowPrivate: caller.allowPrivate},
-    };
+    const plan = this.#planOf(name, digest, caller);
+    this.#proofs.checkDenied(plan);
     const through = await this.#openThrough(plan, signal);
     through.proven = (sizeBytes) =>
-      this.#link(name, digest, through.authority, sizeBytes, {kind: 'blob', mediaType: undefined});
+      this.#proofs.link(plan, through.authority, {kind: 'blob', sizeBytes, mediaType: undefined});
     return {from: 'through', through, why: 'proof'};
   }
 
-  async #link(
-    name: RepositoryName,
-    digest: Digest,
-    authority: Authority,
-    sizeBytes: number,
-    what: Pick<BlobRecord, 'kind' | 'mediaType'>,
-  ): Promise<void> {
-    const link = {...name, digest, authority, ...what, sizeBytes, provenAt: this.#context.now()};
-    await this.#context.store.addLink(link).catch((error: unknown) => {
-      this.#context.events.storeFailed('link', error);
-    });
+  #planOf(name: RepositoryName, digest: Digest, caller: Caller): BlobPlan {
+    const authority = asksAs(this.#context, name, caller);
+    const ask = {authority, allowPrivate: caller.allowPrivate};
+    // What the node's credentials fetched is its registry's also while it is half there.
+    const owner = authority === 'node' ? `${this.#context.upstream(name).label} ${name.registry}` : undefined;
+    return {name, digest, sources: this.#sources(name, digest), ask, owner};
   }
 
   #sources(name: RepositoryName, digest: Digest): readonly Source[] {
     const sources = this.#context.upstream(name).sources(name);
+    for (const [at, source] of sources.entries()) this.#places.set(source, at);
     const wrong = this.#wrong.get(`${name.registry} ${digest}`);
-    const bad = wrong === undefined ? undefined : sources[wrong];
-    return bad === undefined ? sources : [...sources.filter((source) => source !== bad), bad];
+    if (wrong === undefined) return sources;
+    const rank = (source: Source): number => Number(wrong.has(this.#places.get(source) ?? -1));
+    return sources.toSorted((a, b) => rank(a) - rank(b));
   }
 
-  #distrust({name, digest, sources}: FlightPlan, {source}: Flight): void {
-    this.#context.events.integrity(this.#context.upstream(name).label);
-    const at =
-      source === undefined
-        ? -1
-        : this.#context
-            .upstream(name)
-            .sources(name)
-            .findIndex(({kind}, i) => kind === source.kind && sources[i] === source);
-    if (at === -1 || sources.length < 2) return;
-    if (this.#wrong.size >= 1_000) this.#wrong.clear();
-    this.#wrong.set(`${name.registry} ${digest}`, at);
+  /** What began a failed download is asked last from now on: others only continued it. */
+  #distrust({name, digest, sources}: BlobPlan, {first, failure}: Flight): void {
+    if (failure instanceof IntegrityError) this.#context.events.integrity(this.#context.upstream(name).label);
+    const at = first && this.#places.get(first);
+    if (at === undefined) return;
+    const key = `${name.registry} ${digest}`;
+    const wrong = new Set(this.#wrong.get(key)).add(at);
+    if (wrong.size < sources.length) this.#wrong.set(key, wrong);
+    else this.#wrong.delete(key); // all of them were: in the usual order again
   }
-}
-
-/** Anonymous content is anyone's; what the node's credentials fetch is shared within its registry only. */
-function flightKey(digest: Digest, authority: Authority, {registry}: RepositoryName): string {
-  return authority === 'anonymous' ? `${digest} anonymous` : `${digest} node ${registry}`;
-}
-
-/** Reads to the end, to keep the connection, unless there is more than was asked for. */
-function discardAfter(body: Readable, bytes: number): void {
-  let left = bytes;
-  body
-    .on('error', () => undefined)
-    .on('data', (chunk: Uint8Array) => {
-      left -= chunk.length;
-      if (left < 0) body.destroy();
-    });
-}
-
-/** That there is no manifest of this digest says nothing of a blob: runtimes ask for one, then for the other (B-032). */
-function blobKey(digest: Digest): string {
-  return `blobs/${digest}`;
 }
 
 function offline({registry}: RepositoryName): UpstreamError {

@@ -1,36 +1,10 @@
 import {setTimeout as delay} from 'node:timers/promises';
-import type {Digest} from '../../oci/digest.ts';
 import {IntegrityError, UpstreamError} from '../../oci/error.ts';
-import type {AskOptions, Authority, BlobAnswer, RepositoryName, Source} from '../../oci/source.ts';
+import type {Authority, BlobAnswer, Source} from '../../oci/source.ts';
 import {StoreFullError, type Ingest, type Link, type Store} from '../store/contract.ts';
-
-/** What is known of a blob once its first source has answered. */
-export interface FlightHead {
-  readonly sizeBytes: number | undefined;
-  readonly authority: Authority;
-}
-
-/** A blob that is arriving, as its readers see it: a file that grows up to a watermark. */
-export interface Followed {
-  readonly fd: number;
-  readonly sizeBytes: number | undefined;
-  /** Bytes that may be read from `fd`. */
-  readonly readableBytes: number;
-  /** Size and digest are right: only now may a response be completed. */
-  readonly whole: boolean;
-  /** Why it ended without being whole. */
-  readonly failure: Error | undefined;
-  /** Resolves when one of the above changes. Never rejects. */
-  moved(): Promise<void>;
-}
-
-export interface FlightPlan {
-  readonly name: RepositoryName;
-  readonly digest: Digest;
-  /** In the order to try. */
-  readonly sources: readonly Source[];
-  readonly ask: Omit<AskOptions, 'signal'>;
-}
+import type {FlightHead, Followed} from './followed.ts';
+import {openFirst, type BlobPlan} from './plan.ts';
+import {pump} from './pump.ts';
 
 /** What the flight tells the rest of the agent; all bounded label values. */
 export interface FlightEvents {
@@ -58,7 +32,7 @@ const UNREAD_MS = 120_000;
  * The download belongs to the flight, not to the client that began it.
  */
 export class Flight {
-  readonly plan: FlightPlan;
+  readonly plan: BlobPlan;
   /** Resolves when the first source has answered. @throws {UpstreamError | StoreFullError} */
   readonly head: Promise<FlightHead>;
   /** Resolves when nothing more happens: committed, or failed. Never rejects. */
@@ -76,11 +50,15 @@ export class Flight {
   #failure: Error | undefined;
   #readers = 0;
   #unread: NodeJS.Timeout | undefined;
-  /** The source that is being read: asked last after it was wrong. */
+  /** The source that is being read. */
   #source: Source | undefined;
+  #first: Source | undefined;
+  /** In the order to ask next. */
+  #order: readonly Source[];
 
-  constructor(plan: FlightPlan, deps: FlightDeps) {
+  constructor(plan: BlobPlan, deps: FlightDeps) {
     this.plan = plan;
+    this.#order = plan.sources;
     this.#deps = deps;
     this.head = this.#head.promise;
     this.head.catch(() => undefined); // whoever awaits it is told; that nobody does is no crash
@@ -88,8 +66,9 @@ export class Flight {
     this.ended = this.#run();
   }
 
-  get source(): Source | undefined {
-    return this.#source;
+  /** The first that answered: where the flight failed, it was wrong about something. */
+  get first(): Source | undefined {
+    return this.#first;
   }
   get failure(): Error | undefined {
     return this.#failure;
@@ -162,11 +141,11 @@ export class Flight {
   /** Asks the sources for what is missing, and makes room for it. */
   async #begin(): Promise<{answer: BlobAnswer; authority: Authority}> {
     const {store} = this.#deps;
-    const {digest} = this.plan;
-    const offset = await store.leftover(digest);
+    const {digest, owner} = this.plan;
+    const offset = await store.leftover(digest, owner);
     let answer = await this.#open(offset);
     try {
-      this.#ingest = await store.ingest(digest, answer.sizeBytes);
+      this.#ingest = await store.ingest(digest, answer.sizeBytes, owner);
     } catch (error) {
       answer.body.destroy();
       throw error;
@@ -182,21 +161,12 @@ export class Flight {
     return {answer, authority: answer.authority};
   }
 
-  /** The first source that answers. @throws the last one's error: the registry's own, which is what a user should read. */
+  /** Those that broke in this flight are asked last. */
   async #open(offset: number): Promise<BlobAnswer> {
-    const {digest, sources, ask} = this.plan;
-    let failure: unknown = new UpstreamError('down', this.plan.name.registry, 'No source to ask');
-    for (const source of sources) {
-      try {
-        const answer = await source.open(digest, offset, {...ask, signal: this.#stop.signal});
-        this.#source = source;
-        return answer;
-      } catch (error) {
-        this.#stop.signal.throwIfAborted();
-        failure = error;
-      }
-    }
-    throw failure;
+    const {answer, source} = await openFirst({...this.plan, sources: this.#order}, offset, this.#stop.signal);
+    this.#source = source;
+    this.#first ??= source;
+    return answer;
   }
 
   /** Reads sources to the end of the blob, going on elsewhere when one breaks. */
@@ -213,6 +183,7 @@ export class Flight {
         if (!(error instanceof UpstreamError)) throw error;
         tries = ingest.writtenBytes > before ? 1 : tries + 1;
         if (tries >= MAX_TRIES) throw error;
+        this.#order = this.#order.toSorted((a, b) => Number(a === this.#source) - Number(b === this.#source));
         answer = await this.#reopen(ingest, tries);
       }
     }
@@ -232,55 +203,18 @@ export class Flight {
     throw new UpstreamError('protocol', this.plan.name.registry, 'Sources disagree about the size of the blob');
   }
 
-  /** One answer's body into the file. Chunks gather while the disk writes the ones before. */
+  /** One answer's body into the file. */
   async #pump(ingest: Ingest, answer: BlobAnswer): Promise<void> {
-    let skip = ingest.writtenBytes - answer.offset; // a source that ignored the range: what we have comes again
-    const {body} = answer;
-    const queue: Uint8Array[] = [];
-    let queuedBytes = 0;
-    let arrived = Promise.withResolvers<void>();
-    let over: Error | 'end' | undefined;
-    const wake = (): void => {
-      arrived.resolve();
-    };
-    body.on('data', (chunk: Uint8Array) => {
-      const part = skip > 0 ? chunk.subarray(Math.min(skip, chunk.length)) : chunk;
-      skip = Math.max(0, skip - chunk.length);
-      if (part.length === 0) return;
-      queue.push(part);
-      queuedBytes += part.length;
-      if (queuedBytes >= this.#deps.bufferBytes()) body.pause();
-      wake();
+    const {registry} = this.plan.name;
+    await pump(answer.body, {
+      skipBytes: ingest.writtenBytes - answer.offset, // a source that ignored the range: what we have comes again
+      bufferBytes: this.#deps.bufferBytes,
+      signal: this.#stop.signal,
+      broken: (error) => asUpstreamError(error, registry),
+      write: (batch, bytes) => this.#append(ingest, batch, bytes),
     });
-    body.once('end', () => {
-      over ??= 'end';
-      wake();
-    });
-    body.once('error', (error: Error) => {
-      over ??= asUpstreamError(error, this.plan.name.registry);
-      wake();
-    });
-    body.once('close', () => {
-      over ??= new UpstreamError('down', this.plan.name.registry, 'The connection closed before the blob was complete');
-      wake();
-    });
-    for (;;) {
-      this.#stop.signal.throwIfAborted();
-      if (queue.length === 0) {
-        if (over !== undefined) break;
-        await arrived.promise;
-        arrived = Promise.withResolvers<void>();
-        continue;
-      }
-      const batch = queue.splice(0);
-      const bytes = queuedBytes;
-      queuedBytes = 0;
-      if (body.isPaused()) body.resume();
-      await this.#append(ingest, batch, bytes);
-    }
-    if (over !== 'end') throw over;
     if (this.#sizeBytes !== undefined && ingest.writtenBytes < this.#sizeBytes)
-      throw new UpstreamError('down', this.plan.name.registry, 'The blob ended before its length');
+      throw new UpstreamError('down', registry, 'The blob ended before its length');
   }
 
   async #append(ingest: Ingest, batch: readonly Uint8Array[], bytes: number): Promise<void> {
@@ -318,8 +252,9 @@ export class Flight {
     const wrong = error instanceof IntegrityError;
     if (this.#stop.signal.aborted) events.failed('abandoned');
     else events.failed(wrong ? 'integrity' : error instanceof UpstreamError ? 'upstream' : 'store');
-    // What a broken upstream sent so far may be continued; what was wrong may not.
-    await this.#ingest?.abandon(!wrong && !(error instanceof StoreFullError)).catch(() => undefined);
+    // What a broken upstream sent so far may be continued; not what was wrong, or where sources contradict each other.
+    const doubtful = wrong || (error instanceof UpstreamError && error.failure === 'protocol');
+    await this.#ingest?.abandon(!doubtful && !(error instanceof StoreFullError)).catch(() => undefined);
   }
 
   /** Moves the watermark. The last byte is withheld until the digest is checked (design §4.3). */
@@ -346,7 +281,8 @@ export class Flight {
 }
 
 /** A body's error is the connection's, unless the client named it already. */
-function asUpstreamError(error: Error, registry: string): Error {
+function asUpstreamError(error: Error | undefined, registry: string): Error {
   if (error instanceof UpstreamError || error instanceof IntegrityError) return error;
-  return new UpstreamError('down', registry, 'The connection broke', {cause: error});
+  const what = error === undefined ? 'The connection closed before the blob was complete' : 'The connection broke';
+  return new UpstreamError('down', registry, what, {cause: error});
 }

@@ -11,7 +11,7 @@ import {
 } from '../api/backend.ts';
 import type {Caller} from '../access/caller.ts';
 import {StoreFullError, type Store} from '../store/contract.ts';
-import type {Followed} from './flight.ts';
+import type {Followed} from './followed.ts';
 import type {Puller} from './puller.ts';
 
 /** As a runtime pulls (B-037). */

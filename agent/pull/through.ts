@@ -4,7 +4,7 @@ import {promisify} from 'node:util';
 import {newHash} from '../../oci/digest.ts';
 import {IntegrityError, UpstreamError} from '../../oci/error.ts';
 import type {Authority, BlobAnswer} from '../../oci/source.ts';
-import type {FlightPlan} from './flight.ts';
+import {openFirst, type BlobPlan} from './plan.ts';
 
 const readAsync = promisify(read);
 const MAX_TRIES = 4;
@@ -26,13 +26,13 @@ export class Through {
   readonly sizeBytes: number | undefined;
   /** Called once the bytes were right, before the last is given out. */
   proven: ((sizeBytes: number) => Promise<void>) | undefined;
-  readonly #plan: FlightPlan;
+  readonly #plan: BlobPlan;
   readonly #signal: AbortSignal;
   readonly #prefix: Prefix;
   readonly #received: (bytes: number) => void;
   #answer: BlobAnswer;
 
-  private constructor(plan: FlightPlan, answer: BlobAnswer, options: Options) {
+  private constructor(plan: BlobPlan, answer: BlobAnswer, options: Options) {
     this.#plan = plan;
     this.#answer = answer;
     this.#signal = options.signal;
@@ -43,8 +43,9 @@ export class Through {
   }
 
   /** Resolves when the first source has answered. @throws {UpstreamError} */
-  static async open(plan: FlightPlan, options: Options): Promise<Through> {
-    return new Through(plan, await openAt(plan, options.prefix?.bytes ?? 0, options.signal), options);
+  static async open(plan: BlobPlan, options: Options): Promise<Through> {
+    const {answer} = await openFirst(plan, options.prefix?.bytes ?? 0, options.signal);
+    return new Through(plan, answer, options);
   }
 
   /** Gives up before `bytes` was read. */
@@ -105,7 +106,7 @@ export class Through {
         tries = at > before ? 1 : tries + 1;
         if (tries >= MAX_TRIES) throw error;
         if (tries > 1) await delay(200 * 2 ** tries * (0.5 + Math.random()), undefined, {signal: this.#signal});
-        this.#answer = await openAt(this.#plan, at, this.#signal);
+        this.#answer = (await openFirst(this.#plan, at, this.#signal)).answer;
       }
     }
   }
@@ -116,19 +117,6 @@ interface Options {
   readonly prefix?: Prefix;
   /** Called with the bytes that came from a source. */
   readonly received: (bytes: number) => void;
-}
-
-async function openAt(plan: FlightPlan, offset: number, signal: AbortSignal): Promise<BlobAnswer> {
-  let failure: unknown = new UpstreamError('down', plan.name.registry, 'No source to ask');
-  for (const source of plan.sources) {
-    try {
-      return await source.open(plan.digest, offset, {...plan.ask, signal});
-    } catch (error) {
-      signal.throwIfAborted();
-      failure = error;
-    }
-  }
-  throw failure;
 }
 
 /** What of an answer comes at or after `at`: a source may have ignored the range. */

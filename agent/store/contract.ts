@@ -82,15 +82,17 @@ export interface Store {
   /**
    * Bytes that an interrupted ingest of this digest left, so that the upstream can be asked for the rest only. 0 mostly;
    * never all of the blob: the last byte that is there does not count, so that there is always something to ask for.
+   * @param owner as given to `ingest`: what one left, another is not shown before it was proven to be the blob.
    */
-  leftover(digest: Digest): Promise<number>;
+  leftover(digest: Digest, owner?: string): Promise<number>;
   /**
    * Reserves room (evicting if need be) and opens the ingest file of a digest, continuing what an earlier one
    * left behind. At most one ingest a digest at a time: the flight sees to it.
    * @param sizeBytes `undefined` where the source did not say: room is then reserved as it grows.
+   * @param owner whose bytes they are until they are whole, if not anyone's: any text.
    * @throws {StoreFullError} also for a read-only or broken disk, with the cause.
    */
-  ingest(digest: Digest, sizeBytes: number | undefined): Promise<Ingest>;
+  ingest(digest: Digest, sizeBytes: number | undefined, owner?: string): Promise<Ingest>;
   /** Counts a use, for eviction: batched, never waits. */
   touch(digest: Digest): void;
 

@@ -30,6 +30,8 @@ export type CommitAs = Parameters<Ingest['commit']>[0];
 
 /** What an ingest needs of the store it belongs to. */
 export interface IngestParts {
+  /** Of the file until it is whole. */
+  readonly path: string;
   readonly folder: Folder;
   readonly pool: HashPool;
   readonly reservation: Reservation;
@@ -43,7 +45,7 @@ export interface IngestParts {
   ended(keptBytes: number): void;
 }
 
-/** A blob on its way in: `ingest/<algorithm>-<hex>.part`. */
+/** A blob on its way in: `ingest/<algorithm>-<hex>[.<owner>].part`. */
 export class DiskIngest implements Ingest {
   readonly digest: Digest;
   readonly resumedBytes: number;
@@ -65,7 +67,7 @@ export class DiskIngest implements Ingest {
     this.digest = digest;
     this.#sizeBytes = sizeBytes;
     this.#parts = parts;
-    this.#path = parts.folder.part(digest);
+    this.#path = parts.path;
     this.#file = new SharedFd(openSync(this.#path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600));
     this.#lengthBytes = fstatSync(this.#file.fd).size;
     const resumable = resumableBytes(this.#lengthBytes);

@@ -76,11 +76,11 @@ export class DiskStore implements Store {
   ): Promise<{readonly record: BlobRecord; readonly bytes: Buffer} | undefined> {
     return await this.#local?.read(digest, maxBytes);
   }
-  async leftover(digest: Digest): Promise<number> {
-    return (await this.#local?.leftover(digest)) ?? 0;
+  async leftover(digest: Digest, owner?: string): Promise<number> {
+    return (await this.#local?.leftover(digest, owner)) ?? 0;
   }
-  async ingest(digest: Digest, sizeBytes: number | undefined): Promise<Ingest> {
-    return await this.#writable().ingest(digest, sizeBytes);
+  async ingest(digest: Digest, sizeBytes: number | undefined, owner?: string): Promise<Ingest> {
+    return await this.#writable().ingest(digest, sizeBytes, owner);
   }
   touch(digest: Digest): void {
     this.#local?.touch(digest);

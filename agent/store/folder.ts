@@ -10,7 +10,7 @@ import {
   writeSync,
 } from 'node:fs';
 import {join} from 'node:path';
-import {type Digest, splitDigest} from '../../oci/digest.ts';
+import {type Digest, digestOf, splitDigest} from '../../oci/digest.ts';
 
 /** The version this program writes and reads. A later one says here how a folder of an earlier one is brought up. */
 const LAYOUT_VERSION = 1;
@@ -61,8 +61,10 @@ export class Folder {
   blob(digest: Digest): string {
     return join(this.shard(digest), splitDigest(digest).hex);
   }
-  part(digest: Digest): string {
-    return join(this.ingest, `${digest.replace(':', '-')}.part`);
+  /** @param owner who alone may see it before it is whole; any text. */
+  part(digest: Digest, owner?: string): string {
+    const mark = owner === undefined ? '' : `.${splitDigest(digestOf(Buffer.from(owner))).hex.slice(0, 16)}`;
+    return join(this.ingest, `${digest.replace(':', '-')}${mark}.part`);
   }
   quarantined(digest: Digest): string {
     return join(this.quarantine, digest.replace(':', '-'));

@@ -91,20 +91,20 @@ export class LocalStore implements Store {
     }
   }
 
-  async leftover(digest: Digest): Promise<number> {
+  async leftover(digest: Digest, owner?: string): Promise<number> {
     if (this.#disk.shelf.ingests.has(digest)) return 0;
-    const stat = await lstat(this.#disk.folder.part(digest)).catch(() => undefined); // none mostly
+    const stat = await lstat(this.#disk.folder.part(digest, owner)).catch(() => undefined); // none mostly
     return resumableBytes(stat?.size ?? 0);
   }
 
-  async ingest(digest: Digest, sizeBytes: number | undefined): Promise<DiskIngest> {
+  async ingest(digest: Digest, sizeBytes: number | undefined, owner?: string): Promise<DiskIngest> {
     const {ingests} = this.#disk.shelf;
     if (this.#closed) throw new StoreFullError('The store is closed');
     if (ingests.has(digest) || this.#starting.has(digest))
       throw new StoreFullError(`${digest} is being written already`);
     this.#starting.add(digest);
     try {
-      const ingest = await this.#newIngest(digest, sizeBytes);
+      const ingest = await this.#newIngest(digest, sizeBytes, this.#disk.folder.part(digest, owner));
       ingests.set(digest, ingest);
       return ingest;
     } catch (error) {
@@ -205,9 +205,8 @@ export class LocalStore implements Store {
     this.#disk.lock.release();
   }
 
-  async #newIngest(digest: Digest, sizeBytes: number | undefined): Promise<DiskIngest> {
+  async #newIngest(digest: Digest, sizeBytes: number | undefined, path: string): Promise<DiskIngest> {
     const {folder, pool, room, shelf, leftovers, now} = this.#disk;
-    const path = folder.part(digest);
     const leftBytes = leftovers.take(path); // so that making room does not take it away
     const {maxBytes} = room.limits;
     const firstBytes = leftBytes + firstRoom(maxBytes);
@@ -216,6 +215,7 @@ export class LocalStore implements Store {
       reservation = await room.reserve(sizeBytes ?? firstBytes);
       fault('store.ingest.create');
       const ingest = new DiskIngest(digest, sizeBytes, {
+        path,
         folder,
         pool,
         reservation,

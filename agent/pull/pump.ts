@@ -1,0 +1,85 @@
+import type {Readable} from 'node:stream';
+
+export interface PumpOptions {
+  /** Bytes at the beginning that are not wanted. */
+  readonly skipBytes: number;
+  /** How much may wait for `write`: asked for each chunk, for it may change. */
+  readonly bufferBytes: () => number;
+  readonly signal: AbortSignal;
+  /** Names what broke the body; called without an error when it just closed. */
+  readonly broken: (error: Error | undefined) => Error;
+  readonly write: (batch: readonly Uint8Array[], bytes: number) => Promise<void>;
+}
+
+/**
+ * Reads a body to its end and writes it in batches: chunks gather while the ones before are written, and the body is
+ * held back when too many wait.
+ * @throws what `broken` makes of it, what `write` throws, and the signal's reason.
+ */
+export async function pump(body: Readable, options: PumpOptions): Promise<void> {
+  const {signal, write} = options;
+  const queue = new Queue(body, options);
+  const stop = (): void => void body.destroy(); // a body that stalls says nothing for long: its end wakes the loop
+  signal.addEventListener('abort', stop, {once: true});
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const batch = queue.take();
+      if (batch !== undefined) await write(batch.chunks, batch.bytes);
+      else if (queue.over === undefined) await queue.moved();
+      else break;
+    }
+  } finally {
+    signal.removeEventListener('abort', stop);
+    body.destroy(); // also where writing failed
+  }
+  if (queue.over !== 'end') throw queue.over;
+}
+
+/** What has arrived and is not written yet. */
+class Queue {
+  readonly #body: Readable;
+  #chunks: Uint8Array[] = [];
+  #bytes = 0;
+  #moved = Promise.withResolvers<void>();
+  /** How the body ended; what is queued comes before it. */
+  over: Error | 'end' | undefined;
+
+  constructor(body: Readable, {skipBytes, bufferBytes, broken}: PumpOptions) {
+    this.#body = body;
+    let skip = skipBytes;
+    body.on('data', (chunk: Uint8Array) => {
+      const part = skip > 0 ? chunk.subarray(Math.min(skip, chunk.length)) : chunk;
+      skip = Math.max(0, skip - chunk.length);
+      if (part.length === 0) return;
+      this.#chunks.push(part);
+      this.#bytes += part.length;
+      if (this.#bytes >= bufferBytes()) body.pause();
+      this.#moved.resolve();
+    });
+    body.once('end', () => this.#end('end'));
+    body.once('error', (error: Error) => this.#end(broken(error)));
+    body.once('close', () => this.#end(broken(undefined)));
+    // It may have broken before anybody listened, and does not say so again.
+    if (body.destroyed) this.#end(broken(body.errored ?? undefined));
+  }
+
+  take(): {chunks: Uint8Array[]; bytes: number} | undefined {
+    if (this.#chunks.length === 0) return undefined;
+    const taken = {chunks: this.#chunks, bytes: this.#bytes};
+    this.#chunks = [];
+    this.#bytes = 0;
+    if (this.#body.isPaused()) this.#body.resume();
+    return taken;
+  }
+
+  async moved(): Promise<void> {
+    await this.#moved.promise;
+    this.#moved = Promise.withResolvers();
+  }
+
+  #end(how: Error | 'end'): void {
+    this.over ??= how;
+    this.#moved.resolve();
+  }
+}
