@@ -1,7 +1,6 @@
 import {LRUCache} from 'lru-cache';
 import type {Dispatcher} from 'undici';
 import Pool from 'undici/lib/dispatcher/pool.js';
-import ProxyAgent from 'undici/lib/dispatcher/proxy-agent.js';
 import {Breaker} from './breaker.ts';
 import {UpstreamError} from './error.ts';
 import {portOf, type Guard, type Reach} from './guard.ts';
@@ -10,6 +9,7 @@ import type {HttpReply} from './http-reply.ts';
 import {sendHttp1} from './http1.ts';
 import {Http2} from './http2.ts';
 import {proxyFor, type ProxyEnv} from './proxy.ts';
+import {ProxyAgent} from './proxy-agent.ts';
 import {TlsFiles, type TlsOptions} from './tls-files.ts';
 import type {Timeouts, TlsSettings, UpstreamEvents} from './upstream-settings.ts';
 
