@@ -5,6 +5,9 @@ import type {PullEvents} from './pull/context.ts';
 import type {FlightEvents} from './pull/flight.ts';
 import type {StoreEvents} from './store/events.ts';
 
+/** How often it is said that there is no room; the metric counts each time. */
+const SAY_FULL_MS = 600_000;
+
 /** What happens in the rooms, as metrics and log lines. */
 export interface Events {
   readonly upstream: UpstreamEvents;
@@ -15,8 +18,10 @@ export interface Events {
   degraded(): string | undefined;
 }
 
-export function newEvents(metrics: Metrics, log: Log): Events {
+/** @param now a clock that does not jump, in ms. */
+export function newEvents(metrics: Metrics, log: Log, now: () => number = () => performance.now()): Events {
   let degraded: string | undefined;
+  let saidFullAt = -Infinity;
   return {
     degraded: () => degraded,
     upstream: upstreamEvents(metrics, log),
@@ -41,7 +46,13 @@ export function newEvents(metrics: Metrics, log: Log): Events {
     flight: {
       received: (source, bytes) => metrics.upstreamBytes.inc({source}, bytes),
       resumed: () => metrics.resumes.inc({side: 'upstream'}),
-      failed: (reason) => metrics.fillFailures.inc({reason}),
+      failed: (reason) => {
+        metrics.fillFailures.inc({reason});
+        // Else nobody sees that nothing is kept: pulls work. Where the folder is at fault, that has been said.
+        if (reason !== 'store' || degraded !== undefined || now() - saidFullAt < SAY_FULL_MS) return;
+        saidFullAt = now();
+        log.warn('the cache has no room for a blob: it passes through without being kept (cache.maxSize, minFreeDisk)');
+      },
       notKept: (error) => {
         metrics.storeFailures.inc({operation: 'commit'});
         log.warn('a blob was right but could not be kept', {error: textOf(error)});

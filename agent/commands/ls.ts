@@ -65,6 +65,6 @@ function row(image: ImageRecord, now: number): string[] {
     shortDigest(image.digest),
     humanSize(image.sizeBytes),
     image.complete ? 'complete' : 'partial',
-    humanAge(now - image.usedAt),
+    image.usedAt > 0 ? humanAge(now - image.usedAt) : '–',
   ];
 }
