@@ -1,4 +1,4 @@
-import {closeSync, read} from 'node:fs';
+import {closeSync, read, readSync} from 'node:fs';
 import type {ServerResponse} from 'node:http';
 import {Socket} from 'node:net';
 import {TLSSocket} from 'node:tls';
@@ -8,10 +8,13 @@ import {Semaphore} from './semaphore.ts';
 import type {Span} from './span.ts';
 
 const readAsync = promisify(read);
+const nextTurn = promisify(setImmediate);
 
+/** Goes with the head; most configs and many layers are no larger. */
+const FIRST_BYTES = 64 << 10;
 /** One ordinary write, with which libuv finds out when the socket has room again. */
-const WRITE_BYTES = 64 << 10;
-/** One call of sendfile(2): long enough to cost little, short enough that threads go around. */
+const WAIT_BYTES = 16 << 10;
+/** One call of sendfile(2): long enough to cost little, short enough that clients take turns. */
 const SENDFILE_BYTES = 1 << 20;
 /** Without sendfile: what a client holds in memory. */
 const STREAM_BYTES = 256 << 10;
@@ -158,31 +161,36 @@ class Transfer {
     };
     if (this.#isGone) this.#shutdown();
     try {
-      return await this.#pump(span, (at, length) => calls.run(() => native.sendfile(out, span.fd, at, length)));
+      return await this.#pump(span, out, native, calls);
     } finally {
       this.#shutdown = undefined;
       closeSync(out); // no call is under way: each was awaited
     }
   }
 
-  async #pump(span: Span, call: (at: number, length: number) => Promise<number>): Promise<Interrupted | undefined> {
-    let full = true; // the first piece goes with the head, by an ordinary write: nothing may overtake the head
+  async #pump(span: Span, out: number, native: Native, calls: Semaphore): Promise<Interrupted | undefined> {
+    let piece = FIRST_BYTES; // the first goes with the head, by an ordinary write: nothing may overtake the head
     for (let at = span.start; at < span.end;) {
       const stop = await this.#available(span, at);
       if (stop !== undefined) return stop;
       const length = Math.min(span.limit() - at, SENDFILE_BYTES);
-      if (full || length <= 4096) {
-        at += await this.#writePiece(span, at, WRITE_BYTES);
-        full = false;
+      const inMemory = native.resident(span.fd, at, length);
+      if (piece > 0 || length <= WAIT_BYTES) {
+        at += await this.#writePiece(span, at, Math.max(piece, WAIT_BYTES), inMemory);
+        piece = 0;
         continue;
       }
-      const sent = await call(at, length);
+      // From memory it takes less time than handing it to a thread would (docs/performance.md); the disk is waited for there.
+      const sent = inMemory
+        ? native.sendfileNow(out, span.fd, at, length)
+        : await calls.run(() => native.sendfile(out, span.fd, at, length));
       if (this.#isGone) throw new ClientGone('The client left');
       if (sent > 0) {
         this.#sent(sent);
         at += sent;
       }
-      full = sent < length;
+      if (sent < length) piece = WAIT_BYTES;
+      else if (inMemory) await nextTurn(); // a client that takes all we give must not have the loop for itself
     }
     this.#head();
     return undefined;
@@ -205,9 +213,12 @@ class Transfer {
     this.#res.flushHeaders();
   }
 
-  async #writePiece(span: Span, at: number, most: number): Promise<number> {
+  async #writePiece(span: Span, at: number, most: number, inMemory = false): Promise<number> {
     const length = Math.min(span.limit() - at, most);
-    const {bytesRead, buffer} = await readAsync(span.fd, Buffer.allocUnsafeSlow(length), 0, length, at);
+    const buffer = Buffer.allocUnsafeSlow(length);
+    const bytesRead = inMemory
+      ? readSync(span.fd, buffer, 0, length, at)
+      : (await readAsync(span.fd, buffer, 0, length, at)).bytesRead;
     if (bytesRead === 0) throw new Error('The file is shorter than the index says');
     if (this.#isGone) throw new ClientGone('The client left');
     const written = Promise.withResolvers<void>();
