@@ -46,7 +46,11 @@ export class Authorizer {
    * What is known to be needed: nothing until the repository was challenged once; then at once, without being asked (C-008).
    * @throws {UpstreamError} of the token server.
    */
-  async grant(repository: string, credential: Credential | undefined, allowPrivate: boolean): Promise<Grant> {
+  async grant(
+    repository: string,
+    credential: Credential | undefined,
+    {allowPrivate, certificate}: Pick<TokenRequest, 'allowPrivate' | 'certificate'>,
+  ): Promise<Grant> {
     const scheme = this.#schemes.get(repository);
     if (scheme === undefined) return {header: undefined, authority: 'anonymous', credential};
     if (scheme.kind === 'basic') {
@@ -61,6 +65,7 @@ export class Authorizer {
       scopes: scheme.scopes,
       credential: sent,
       allowPrivate,
+      certificate,
     };
     const held = await this.#tokens.get(request);
     return {header: `Bearer ${held.value}`, authority: sent ? 'node' : 'anonymous', credential, token: {held, request}};

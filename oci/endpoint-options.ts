@@ -38,6 +38,8 @@ export interface EndpointOptions {
   /** Whether `credentials` were written for this very host; otherwise only what is keyed by host is for it. */
   readonly credentials: Credentials | undefined;
   readonly keyedOnly: boolean;
+  /** Whether there is a client certificate. */
+  readonly certificate: boolean;
   readonly transport: Transport;
   readonly guard: Guard;
   readonly hop: string;

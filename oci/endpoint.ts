@@ -116,7 +116,8 @@ export class Endpoint {
       credential = grant.credential;
       const followed = await this.#send(question, grant, options);
       const {reply, moved} = followed;
-      if (reply.status !== 401 && reply.status !== 403) return {followed, authority: grant.authority};
+      if (reply.status !== 401 && reply.status !== 403)
+        return {followed, authority: this.#certificate(options) ? 'node' : grant.authority};
       if (round >= MAX_ROUNDS || (moved && restarted)) throw await this.#failure(followed, options);
       if (moved) {
         discard(reply); // a signed URL that is too old: the registry signs another (C-051)
@@ -159,18 +160,16 @@ export class Endpoint {
     return current?.identity === refused?.identity ? undefined : current;
   }
 
-  async #grant(
-    name: RepositoryName,
-    credential: Credential | undefined,
-    {signal, allowPrivate}: AskOptions,
-  ): Promise<Grant> {
+  async #grant(name: RepositoryName, credential: Credential | undefined, options: AskOptions): Promise<Grant> {
+    const {signal, allowPrivate} = options;
+    const rights = {allowPrivate, certificate: this.#certificate(options)};
     try {
-      return await orAborted(this.#authorizer.grant(name.repository, credential, allowPrivate), signal);
+      return await orAborted(this.#authorizer.grant(name.repository, credential, rights), signal);
     } catch (error) {
       if (!(error instanceof UpstreamError) || error.failure !== 'unauthorized' || credential === undefined)
         throw error;
       const changed = await this.#changedCredential(name, credential);
-      return orAborted(this.#authorizer.grant(name.repository, changed, allowPrivate), signal);
+      return orAborted(this.#authorizer.grant(name.repository, changed, rights), signal);
     }
   }
 
@@ -193,6 +192,7 @@ export class Endpoint {
       headers: all,
       reach: this.#ownReach(options.allowPrivate, 'upstream'),
       own: true,
+      certificate: this.#certificate(options),
       small,
       signal: options.signal,
     };
@@ -233,28 +233,34 @@ export class Endpoint {
   /** The challenge of `/v2/`, for registries that only say it there (C-009). One question in some minutes. */
   #pinged(options: AskOptions): Promise<readonly Challenge[]> {
     if (!this.#ping || this.options.now() - this.#ping.at > PING_MS) {
-      const challenges = this.#askPing(options.allowPrivate);
+      const challenges = this.#askPing(options);
       challenges.catch(() => (this.#ping = undefined));
       this.#ping = {challenges, at: this.options.now()};
     }
     return orAborted(this.#ping.challenges, options.signal);
   }
 
-  async #askPing(allowPrivate: boolean): Promise<readonly Challenge[]> {
+  async #askPing(options: AskOptions): Promise<readonly Challenge[]> {
     const {url: base, transport} = this.options;
     const url = new URL(`${base.pathname.replace(/\/+$/, '')}/v2/`, base);
-    const reach = this.#ownReach(allowPrivate, 'upstream');
+    const reach = this.#ownReach(options.allowPrivate, 'upstream');
     const reply = await transport.send({
       url,
       method: 'GET',
       headers: this.#headers(),
       reach,
       own: true,
+      certificate: this.#certificate(options),
       small: true,
       signal: AbortSignal.timeout(TOKEN_MS),
     });
     discard(reply);
     return challengesOf(reply);
+  }
+
+  /** The client certificate is the node's, like a password: never used for who may not have what it opens (design §8). */
+  #certificate({authority}: AskOptions): boolean {
+    return this.options.certificate && authority === 'node';
   }
 
   #ownReach(allowPrivate: boolean, where: Reach['where']): Reach {

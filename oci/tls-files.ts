@@ -12,6 +12,8 @@ export interface TlsOptions {
 
 export interface TlsChoice {
   readonly own: TlsOptions;
+  /** `own` without the client's certificate. */
+  readonly anonymous: TlsOptions;
   readonly other: TlsOptions;
   readonly stamp: string;
 }
@@ -50,13 +52,9 @@ export class TlsFiles {
     const [ca, cert, key] = await Promise.all([caFile, certFile, keyFile].map(readIfNamed));
     // Beside the usual roots: an upstream with its own CA may still redirect to a public CDN.
     const trust = ca === undefined ? {} : {ca: [...getCACertificates('default'), ca]};
-    const own = {
-      ...trust,
-      ...(cert === undefined ? {} : {cert}),
-      ...(key === undefined ? {} : {key}),
-      rejectUnauthorized: !insecureSkipVerify,
-    };
-    return {own, other: {...trust, rejectUnauthorized: true}, stamp: JSON.stringify([ca, cert, key])};
+    const anonymous = {...trust, rejectUnauthorized: !insecureSkipVerify};
+    const own = {...anonymous, ...(cert === undefined ? {} : {cert}), ...(key === undefined ? {} : {key})};
+    return {own, anonymous, other: {...trust, rejectUnauthorized: true}, stamp: JSON.stringify([ca, cert, key])};
   }
 }
 

@@ -12,6 +12,8 @@ export interface TokenRequest {
   readonly credential: Credential | undefined;
   /** Whether a token server of an upstream that is not configured may be at a private address. */
   readonly allowPrivate: boolean;
+  /** Whether the client certificate may be shown. */
+  readonly certificate: boolean;
 }
 
 export interface Token {
@@ -24,7 +26,13 @@ export interface Token {
 /** Asks a token server one HTTP question; follows its redirects, keeps the guard. */
 export type AskRealm = (
   url: URL,
-  options: {method: 'GET' | 'POST'; headers: Record<string, string>; body?: string; allowPrivate: boolean},
+  options: {
+    method: 'GET' | 'POST';
+    headers: Record<string, string>;
+    body?: string;
+    allowPrivate: boolean;
+    certificate: boolean;
+  },
 ) => Promise<HttpReply>;
 
 const MAX_TOKENS = 1024;
@@ -115,18 +123,32 @@ export class Tokens {
   }
 
   /** A password goes in a header, never into a query (C-003). */
-  readonly #get = ({realm, service, scopes, credential, allowPrivate}: TokenRequest): Promise<HttpReply> => {
+  readonly #get = ({
+    realm,
+    service,
+    scopes,
+    credential,
+    allowPrivate,
+    certificate,
+  }: TokenRequest): Promise<HttpReply> => {
     const url = new URL(realm);
     if (service !== undefined && !url.searchParams.has('service')) url.searchParams.set('service', service);
     for (const scope of scopes) url.searchParams.append('scope', scope);
     url.searchParams.set('client_id', CLIENT_ID);
-    if (credential === undefined) return this.#ask(url, {method: 'GET', headers: {}, allowPrivate});
+    if (credential === undefined) return this.#ask(url, {method: 'GET', headers: {}, allowPrivate, certificate});
     if (credential.username !== '' && credential.username !== '<token>')
       url.searchParams.set('account', credential.username);
-    return this.#ask(url, {method: 'GET', headers: {authorization: basic(credential)}, allowPrivate});
+    return this.#ask(url, {method: 'GET', headers: {authorization: basic(credential)}, allowPrivate, certificate});
   };
 
-  readonly #post = ({realm, service, scopes, credential, allowPrivate}: TokenRequest): Promise<HttpReply> => {
+  readonly #post = ({
+    realm,
+    service,
+    scopes,
+    credential,
+    allowPrivate,
+    certificate,
+  }: TokenRequest): Promise<HttpReply> => {
     const form = new URLSearchParams({client_id: CLIENT_ID, scope: scopes.join(' ')});
     if (service !== undefined) form.set('service', service);
     const {username = '', password = '', identityToken} = credential ?? {};
@@ -136,7 +158,7 @@ export class Tokens {
         : {grant_type: 'refresh_token', refresh_token: identityToken};
     for (const [name, value] of Object.entries(grant)) form.set(name, value);
     const headers = {'content-type': 'application/x-www-form-urlencoded'};
-    return this.#ask(realm, {method: 'POST', headers, body: form.toString(), allowPrivate});
+    return this.#ask(realm, {method: 'POST', headers, body: form.toString(), allowPrivate, certificate});
   };
 
   async #read(reply: HttpReply, askedAt: number): Promise<Token> {
@@ -176,8 +198,8 @@ function isAnswer(error: unknown): boolean {
   return !(error instanceof UpstreamError) || !['down', 'timeout', 'serverError'].includes(error.failure);
 }
 
-function keyOf({realm, service, scopes, credential, allowPrivate}: TokenRequest): string {
-  return JSON.stringify([realm.href, service, scopes.toSorted(), credential?.identity, allowPrivate]);
+function keyOf({realm, service, scopes, credential, allowPrivate, certificate}: TokenRequest): string {
+  return JSON.stringify([realm.href, service, scopes.toSorted(), credential?.identity, allowPrivate, certificate]);
 }
 
 function parseToken(body: string): {value: string | undefined; lifeS: number} {

@@ -20,8 +20,10 @@ export interface Exchange {
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
   readonly reach: Reach;
-  /** The upstream itself or its token server: may see the client certificate. */
+  /** The upstream itself or its token server. */
   readonly own: boolean;
+  /** Whether what is `own` may see the client certificate: it is a credential of the node's. */
+  readonly certificate: boolean;
   /** Tokens, tags, manifests: connections of their own, so that layers do not hold them up. */
   readonly small: boolean;
   /** Ends the wait for headers; the body is its reader's. */
@@ -122,7 +124,7 @@ export class Transport {
   }
 
   async #exchange(exchange: Exchange): Promise<HttpReply> {
-    const {url, method, headers, body, signal, reach, own, small} = exchange;
+    const {url, method, headers, body, signal, reach, own, certificate, small} = exchange;
     const {registry, timeouts, env} = this.#options;
     if (this.#waiting >= MAX_WAITING)
       throw new UpstreamError('down', registry, `Too many requests wait for ${url.host}`);
@@ -130,9 +132,9 @@ export class Transport {
     const failure = (error: unknown): Error =>
       toUpstreamError(isBusy() ? new BusyError('All connections are in use') : error, registry, url.host);
     const tls = await this.#tls.get();
-    const chosen = own ? tls.own : tls.other;
+    const chosen = !own ? tls.other : certificate ? tls.own : tls.anonymous;
     const reached = reach.anywhere ? 'anywhere' : `${reach.where} ${reach.classes.join()}`;
-    const key = [url.origin, reached, own, small, tls.stamp].join(' ');
+    const key = [url.origin, reached, own, certificate, small, tls.stamp].join(' ');
     const request = {method, headers, body, signal, headersMs: timeouts.headersMs, stallMs: timeouts.stallMs, failure};
     if (small && url.protocol === 'https:' && proxyFor(url, env) === undefined) {
       const reply = await this.#http2.send({...request, url, reach, tls: chosen, key});

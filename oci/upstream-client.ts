@@ -180,6 +180,7 @@ export class Upstreams {
       configured,
       credentials,
       keyedOnly,
+      certificate: settings?.tls?.certFile !== undefined,
       allowPrivate,
       transport,
       hop,

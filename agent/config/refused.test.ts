@@ -8,6 +8,9 @@ before(async () => {
 });
 after(() => rig[Symbol.asyncDispose]());
 
+/** Who may have what a client certificate opens is said, so that nothing else is wrong. */
+const TRUSTING = 'listeners: [{address: "127.0.0.1:1", anyLocalProcess: true}]\n';
+
 const REFUSED: readonly (readonly [yaml: string, path: string, line: number, expected: RegExp])[] = [
   ['cahce: {}', 'cahce', 1, /^unknown key; did you mean cache\?$/],
   ['cache:\n  maxSize: 5G', 'cache.maxSize', 2, /expected a size such as 50GiB.*got "5G"/],
@@ -131,9 +134,9 @@ const REFUSED: readonly (readonly [yaml: string, path: string, line: number, exp
     /expected always, because of offline/,
   ],
   [
-    'upstreams: [{host: a.example, tls: {certFile: FOLDER/a.crt}}]',
+    `${TRUSTING}upstreams: [{host: a.example, tls: {certFile: FOLDER/a.crt}}]`,
     'upstreams[0].tls.certFile',
-    1,
+    2,
     /expected keyFile with it/,
   ],
   [
@@ -143,15 +146,15 @@ const REFUSED: readonly (readonly [yaml: string, path: string, line: number, exp
     /expected certFile with it/,
   ],
   [
-    'upstreams: [{host: a.example, tls: {certFile: FOLDER/a.crt, keyFile: FOLDER/b.key}}]',
+    `${TRUSTING}upstreams: [{host: a.example, tls: {certFile: FOLDER/a.crt, keyFile: FOLDER/b.key}}]`,
     'upstreams[0].tls.certFile',
-    1,
+    2,
     /expected a PEM certificate whose key/,
   ],
   [
-    'upstreams: [{host: a.example, tls: {certFile: FOLDER/a.crt, keyFile: FOLDER/none}}]',
+    `${TRUSTING}upstreams: [{host: a.example, tls: {certFile: FOLDER/a.crt, keyFile: FOLDER/none}}]`,
     'upstreams[0].tls.keyFile',
-    1,
+    2,
     /cannot \(ENOENT\)/,
   ],
   [

@@ -82,7 +82,9 @@ function checkDataPath(config: Layer): ConfigIssue[] {
 
 /** Where there are credentials it must be said who may have what they fetch (design §8). */
 function checkProof(config: Layer, upstreams: readonly (readonly [number, Fields])[]): ConfigIssue[] {
-  const owner = upstreams.find(([, {credentials}]) => credentials !== undefined && credentials !== null);
+  const owner = upstreams.find(
+    ([, {credentials, tls}]) => isSaid(credentials) || (isRecord(tls) && isSaid(tls['certFile'])),
+  );
   if (owner === undefined) return [];
   const host = JSON.stringify(owner[1]['host'] ?? '');
   return records(config, 'listeners')
@@ -95,6 +97,10 @@ function checkProof(config: Layer, upstreams: readonly (readonly [number, Fields
         `upstream ${host} has credentials, so say who may have what they fetch: expected ${key}.secretFile (--secret-file), or ${key}.anyLocalProcess: true (--any-local-process)`,
       );
     });
+}
+
+function isSaid(value: unknown): boolean {
+  return value !== undefined && value !== null;
 }
 
 function checkDuplicates(config: Layer, upstreams: readonly (readonly [number, Fields])[]): ConfigIssue[] {
@@ -143,8 +149,8 @@ const ONE_REGISTRY_ONLY: readonly (readonly string[])[] = [
 ];
 
 function checkDefaults(config: Layer, path: readonly Step[], upstream: Fields): ConfigIssue[] {
-  const isSaid = (value: unknown): boolean => value !== undefined && value !== false;
-  return ONE_REGISTRY_ONLY.filter((key) => isSaid(valueAt(upstream, key))).map((key) =>
+  const isSet = (value: unknown): boolean => value !== undefined && value !== false;
+  return ONE_REGISTRY_ONLY.filter((key) => isSet(valueAt(upstream, key))).map((key) =>
     newIssue(
       config,
       [...path, ...key],

@@ -5,7 +5,7 @@ import type {StaleIfError, UpstreamConfig} from '../config/shape.ts';
 
 /** How the cache treats one upstream's answers (design §4.2). */
 export type Policy = Pick<UpstreamConfig, 'freshForMs' | 'staleIfError' | 'offline' | 'cache'> & {
-  /** Whether the node has credentials for it. */
+  /** Whether the node has credentials for it: a password, or a client certificate. */
   readonly hasCredentials: boolean;
 };
 
@@ -25,7 +25,7 @@ export function policyFor(upstreams: readonly UpstreamConfig[], name: Repository
   if (match === undefined) return DEFAULTS;
   const known = policies.get(match);
   if (known !== undefined) return known;
-  const policy = {...match, hasCredentials: match.credentials !== undefined};
+  const policy = {...match, hasCredentials: match.credentials !== undefined || match.tls?.certFile !== undefined};
   policies.set(match, policy);
   return policy;
 }
