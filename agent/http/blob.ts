@@ -75,7 +75,8 @@ async function sendFlight(parts: RegistryParts, asked: AskedBlob, content: Conte
   exchange.source = 'upstream';
   const oldClient = asked.req.httpVersion === '1.0';
   // What claims to be empty is checked first; so is what an HTTP/1.0 client could not see the end of (design §4.3).
-  if (file.sizeBytes === 0 || (file.sizeBytes === undefined && oldClient)) await untilWhole(file);
+  if (content.doubted) await flight.succeeded(asked.signal);
+  else if (file.sizeBytes === 0 || (file.sizeBytes === undefined && oldClient)) await untilWhole(file);
   const sizeBytes = file.sizeBytes;
   if (sizeBytes === undefined) {
     writeUnsized(asked);

@@ -45,6 +45,7 @@ export async function sendThrough(
 ): Promise<void> {
   let at = 0;
   let held: Uint8Array | undefined;
+  res.flushHeaders(); // now: the first byte may be long in coming (P-01)
   for await (const chunk of through.bytes()) {
     const from = Math.max(0, start - at);
     const to = end === undefined ? chunk.length : Math.min(chunk.length, end - at);

@@ -29,6 +29,8 @@ interface InFlight {
   leave(): void;
   /** Somebody else had begun it. */
   readonly joined: boolean;
+  /** Wrong bytes came under this digest lately: this time it is to be whole before its headers go out. */
+  readonly doubted: boolean;
 }
 
 /** What waits in memory for the disk, in all flights together; each has at least one chunk of a socket. */
@@ -40,6 +42,8 @@ const MAX_FLIGHTS = 128;
 
 /** How long a source that was wrong about a digest is asked last for it. */
 const WRONG_MS = 600_000;
+/** How long no client is sent the beginning of a blob whose bytes were wrong: it has been cut once (B-042, P-02). */
+const DOUBTED_MS = 60_000;
 
 /** Blobs: from disk, from a flight that has begun, or from upstream; always through a proven link (design §4.2, §8). */
 export class Blobs {
@@ -51,6 +55,7 @@ export class Blobs {
   readonly #proofs: Proofs;
   /** Places of sources that were wrong about a digest, asked last from now on: a mirror must not block the registry. */
   readonly #wrong = new LRUCache<string, ReadonlySet<number>>({max: 1_000, ttl: WRONG_MS});
+  readonly #doubted = new LRUCache<Digest, true>({max: 1_000, ttl: DOUBTED_MS});
   /** Which of its upstream's sources one is. */
   readonly #places = new WeakMap<Source, number>();
 
@@ -99,8 +104,10 @@ export class Blobs {
     switch (content.from) {
       case 'flight':
         content.leave();
+        if (content.head.sizeBytes === 0 || content.doubted) await content.flight.succeeded(signal);
         return {...content.head, hit: false};
       case 'through':
+        if (content.through.sizeBytes === 0) for await (const _ of content.through.bytes()); // what claims to be empty is checked
         content.through.close();
         return {sizeBytes: content.through.sizeBytes, authority: content.through.authority, hit: false};
       case 'cache':
@@ -192,7 +199,8 @@ export class Blobs {
     try {
       const head = await untilAborted(flight.head, signal);
       const followed = flight.follow();
-      if (followed !== undefined) return {from: 'flight', flight, head, joined, ...followed};
+      const doubted = this.#doubted.has(plan.digest);
+      if (followed !== undefined) return {from: 'flight', flight, head, joined, doubted, ...followed};
     } catch (error) {
       if (error instanceof StoreFullError) return this.#through(plan, signal, 'full');
       throw error;
@@ -247,7 +255,10 @@ export class Blobs {
 
   /** What began a failed download is asked last from now on: others only continued it. */
   #distrust({name, digest, sources}: BlobPlan, {first, failure}: Flight): void {
-    if (failure instanceof IntegrityError) this.#context.events.integrity(this.#context.upstream(name).label);
+    if (failure instanceof IntegrityError) {
+      this.#context.events.integrity(this.#context.upstream(name).label);
+      this.#doubted.set(digest, true);
+    }
     const at = first && this.#places.get(first);
     if (at === undefined) return;
     const key = `${name.registry} ${digest}`;

@@ -3,6 +3,7 @@ import {IntegrityError, UpstreamError} from '../../oci/error.ts';
 import type {Authority, BlobAnswer, Source} from '../../oci/source.ts';
 import {StoreFullError, type Ingest, type Link, type Store} from '../store/contract.ts';
 import type {FlightHead, Followed} from './followed.ts';
+import {untilAborted} from './manifests.ts';
 import {openFirst, type BlobPlan} from './plan.ts';
 import {pump} from './pump.ts';
 
@@ -24,6 +25,9 @@ export interface FlightDeps {
 
 /** A broken source is asked again this often without a byte of progress; then the flight has failed. */
 const MAX_TRIES = 4;
+/** How long a client without headers waits for a blob to be whole: it must have time to go elsewhere (P-01). */
+const PATIENCE_MS = 15_000;
+const LATE = 'The blob was wrong lately, and takes too long to be checked before it is sent';
 /** A flight nobody reads may finish within this: a client that left often comes back (P-11). */
 const UNREAD_MS = 120_000;
 
@@ -72,6 +76,17 @@ export class Flight {
   }
   get failure(): Error | undefined {
     return this.#failure;
+  }
+
+  /** Resolves when the bytes were right. @throws why they were not; the signal's reason; or that it takes too long. */
+  async succeeded(signal: AbortSignal): Promise<void> {
+    const ended = untilAborted(
+      this.ended.then(() => true),
+      signal,
+    );
+    const inTime = await Promise.race([ended, delay(PATIENCE_MS, false, {ref: false})]);
+    if (!inTime) throw new UpstreamError('timeout', this.plan.name.registry, LATE);
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   /** Follows the file; the caller calls `leave` once. `undefined` before `head` has resolved and when all is over. */

@@ -107,6 +107,44 @@ for (const [what, fault, cuts] of MIRRORS)
     assert.equal(answer.digest, digest);
   });
 
+test('an upstream that is wrong for ever cuts one client; the others are told before their headers (B-042)', async () => {
+  await using registry = await FakeRegistry.start();
+  await using agent = await AgentRig.start({config: {cache, upstreams: [{host: 'up.test', url: registry.url}]}});
+  const bytes = randomBytes(SIZE);
+  const path = `/v2/app/blobs/${registry.content.addBlob('app', bytes)}?ns=up.test`;
+  registry.fail({kind: 'corrupt', at: 5}, {path: /blobs/, times: Infinity});
+  assert.equal((await ask(agent.address, path)).complete, false);
+  for (const [method, headers] of [
+    ['GET', {}],
+    ['GET', {range: 'bytes=5-'}],
+    ['HEAD', {}],
+  ] as const)
+    assert.equal((await ask(agent.address, path, {method, headers})).status, 503, 'a runtime goes to its next host');
+  registry.clear();
+  assert.ok((await ask(agent.address, path)).body.equals(bytes));
+});
+
+for (const keep of ['always', 'never'])
+  test(`with cache: ${keep}, headers go out before the first byte of a body that is slow (P-01)`, async () => {
+    await using registry = await FakeRegistry.start();
+    const upstreams = [{host: 'up.test', url: registry.url, cache: keep}];
+    await using agent = await AgentRig.start({config: {cache, upstreams}});
+    const digest = registry.content.addBlob('app', randomBytes(SIZE));
+    registry.fail({kind: 'stall'}, {path: /blobs/, times: Infinity});
+    const seen = await firstBytes(agent, `/v2/app/blobs/${digest}?ns=up.test`);
+    assert.match(seen.toString(), /^HTTP\/1\.1 200 OK\r\n.*content-length: 300000\r\n/is);
+  });
+
+for (const keep of ['always', 'never'])
+  test(`with cache: ${keep}, an upstream that calls a blob empty is not believed, by HEAD neither`, async () => {
+    await using registry = await FakeRegistry.start();
+    const upstreams = [{host: 'up.test', url: registry.url, cache: keep}];
+    await using agent = await AgentRig.start({config: {cache, upstreams}});
+    const path = `/v2/app/blobs/${registry.content.addBlob('app', randomBytes(SIZE))}?ns=up.test`;
+    registry.fail({kind: 'empty'}, {path: /blobs/, times: Infinity});
+    for (const method of ['HEAD', 'GET']) assert.equal((await ask(agent.address, path, {method})).status, 503);
+  });
+
 test('a download whose upstream says nothing more does not hold up the end of the agent', async () => {
   await using registry = await FakeRegistry.start();
   await using agent = await AgentRig.start({config: {cache, upstreams: [{host: 'up.test', url: registry.url}]}});
