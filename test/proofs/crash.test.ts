@@ -9,7 +9,7 @@ import {ask, type Answer} from '../ask.ts';
 import {FakeRegistry} from '../fake-registry.ts';
 import type {FakeImage} from '../fake-content.ts';
 import {needs} from '../needs.ts';
-import {run} from '../peers/run.ts';
+import {Disk} from '../disk.ts';
 
 // Proof 5: kills at each step, a full disk, a read-only disk, a corrupted blob, a corrupted index. After a restart
 // promise 1 holds and the next pull is right.
@@ -285,56 +285,3 @@ test('a data folder of an unknown layout is refused and left as it is', async ()
   assert.deepEqual(await readdir(folder), ['layout.json']);
   await rm(folder, {recursive: true});
 });
-
-/** A small file system of its own. */
-class Disk implements AsyncDisposable {
-  readonly folder: string;
-  readonly #image: string | undefined;
-  private constructor(folder: string, image?: string) {
-    this.folder = folder;
-    this.#image = image;
-  }
-
-  static async tmpfs(mib: number): Promise<Disk> {
-    const folder = await mkdtemp(join(tmpdir(), 'noost-disk-'));
-    await run('mount', ['-t', 'tmpfs', '-o', `size=${mib}m`, 'tmpfs', folder]);
-    return new Disk(folder);
-  }
-
-  static async ext4(mib: number): Promise<Disk> {
-    const folder = await mkdtemp(join(tmpdir(), 'noost-disk-'));
-    const image = `${folder}.img`;
-    await writeFile(image, '');
-    await truncate(image, mib * MIB);
-    await run('mkfs.ext4', ['-q', image]);
-    await run('mount', ['-o', 'loop', image, folder]);
-    return new Disk(folder, image);
-  }
-
-  async remount(mode: 'ro' | 'rw'): Promise<void> {
-    await run('mount', ['-o', `remount,${mode}`, this.folder]);
-  }
-
-  /** Changes a byte of a file on the device itself: size, mtime and ctime stay. */
-  async rot(path: string, content: Buffer): Promise<void> {
-    const image = String(this.#image);
-    await run('umount', [this.folder]);
-    const {length} = content;
-    const device = await open(image, 'r+');
-    try {
-      const disk = await device.readFile();
-      const at = disk.indexOf(content.subarray(length - 4096));
-      assert.ok(at > 0, `${path} is on the device`);
-      await device.write(Buffer.from([(disk[at + 100] ?? 0) ^ 1]), 0, 1, at + 100);
-    } finally {
-      await device.close();
-    }
-    await run('mount', ['-o', 'loop', image, this.folder]);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await run('umount', [this.folder]).catch(() => undefined);
-    await rm(this.folder, {recursive: true, force: true});
-    if (this.#image !== undefined) await rm(this.#image, {force: true});
-  }
-}

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import {mkdtemp, open, rm, truncate, writeFile} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {run} from './peers/run.ts';
+
+const MIB = 1 << 20;
+
+/** A small file system of its own. */
+export class Disk implements AsyncDisposable {
+  readonly folder: string;
+  readonly #image: string | undefined;
+  private constructor(folder: string, image?: string) {
+    this.folder = folder;
+    this.#image = image;
+  }
+
+  static async tmpfs(mib: number): Promise<Disk> {
+    const folder = await mkdtemp(join(tmpdir(), 'noost-disk-'));
+    await run('mount', ['-t', 'tmpfs', '-o', `size=${mib}m`, 'tmpfs', folder]);
+    return new Disk(folder);
+  }
+
+  static async ext4(mib: number): Promise<Disk> {
+    const folder = await mkdtemp(join(tmpdir(), 'noost-disk-'));
+    const image = `${folder}.img`;
+    await writeFile(image, '');
+    await truncate(image, mib * MIB);
+    await run('mkfs.ext4', ['-q', image]);
+    await run('mount', ['-o', 'loop', image, folder]);
+    return new Disk(folder, image);
+  }
+
+  async remount(mode: 'ro' | 'rw'): Promise<void> {
+    await run('mount', ['-o', `remount,${mode}`, this.folder]);
+  }
+
+  /** Changes a byte of a file on the device itself: size, mtime and ctime stay. */
+  async rot(path: string, content: Buffer): Promise<void> {
+    const image = String(this.#image);
+    await run('umount', [this.folder]);
+    const {length} = content;
+    const device = await open(image, 'r+');
+    try {
+      const disk = await device.readFile();
+      const at = disk.indexOf(content.subarray(length - 4096));
+      assert.ok(at > 0, `${path} is on the device`);
+      await device.write(Buffer.from([(disk[at + 100] ?? 0) ^ 1]), 0, 1, at + 100);
+    } finally {
+      await device.close();
+    }
+    await run('mount', ['-o', 'loop', image, this.folder]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await run('umount', [this.folder]).catch(() => undefined);
+    await rm(this.folder, {recursive: true, force: true});
+    if (this.#image !== undefined) await rm(this.#image, {force: true});
+  }
+}
