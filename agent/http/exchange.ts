@@ -103,7 +103,6 @@ const FAMILIES = [
   'podman',
   'containers',
   'buildah',
-  'containers',
   'crane',
   'go-containerregistry',
   'oras',
