@@ -196,7 +196,7 @@ export class Endpoint {
       small,
       signal: options.signal,
     };
-    return follow(transport, first, this.#farReach(options.allowPrivate, 'redirect'), registry);
+    return follow(transport, first, () => this.#farReach(options.allowPrivate, 'redirect'), registry);
   }
 
   /** Encodings are never asked for (P-07); the hop says whose request it is, so that loops are seen (D-015). */
@@ -225,7 +225,7 @@ export class Endpoint {
     const isForm = request.method === 'POST';
     const reply = isForm
       ? await transport.send(exchange)
-      : (await follow(transport, exchange, this.#farReach(allowPrivate, 'realm'), registry)).reply;
+      : (await follow(transport, exchange, () => this.#farReach(allowPrivate, 'realm'), registry)).reply;
     bindBody(reply, signal, registry);
     return reply;
   };

@@ -18,10 +18,15 @@ export interface Followed {
 /**
  * Sends a request and follows redirects by hand (P-19, C-050): each hop is checked by the guard, another origin gets
  * neither credentials nor anything that only we send, and no signed URL is kept.
- * @param reach of hops to other origins.
+ * @param reach of hops to other origins; asked once the first has answered, whose address decides it.
  * @throws {UpstreamError}
  */
-export async function follow(transport: Transport, first: Exchange, reach: Reach, registry: string): Promise<Followed> {
+export async function follow(
+  transport: Transport,
+  first: Exchange,
+  reach: () => Reach,
+  registry: string,
+): Promise<Followed> {
   let exchange = first;
   let moved = false;
   for (let hop = 0; hop <= MAX_HOPS; hop++) {
@@ -31,7 +36,7 @@ export async function follow(transport: Transport, first: Exchange, reach: Reach
     discard(reply);
     const url = targetOf(exchange.url, location, registry);
     if (url.origin !== exchange.url.origin) moved = true;
-    exchange = {...exchange, url, ...(moved ? abroad(first, url, reach) : {})};
+    exchange = {...exchange, url, ...(moved ? abroad(first, url, reach()) : {})};
   }
   throw new UpstreamError('protocol', registry, `${registry} redirects more than ${MAX_HOPS} times`);
 }

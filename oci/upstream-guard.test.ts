@@ -91,6 +91,17 @@ test('what is configured may be on loopback, and so may its storage and token se
   body.resume();
 });
 
+test('so may the storage of one that is configured by name, from the first request on', async () => {
+  await using fake = await FakeRegistry.start({redirectBlobs: true});
+  const {layers} = fake.content.addImage('acme/app', 'v1');
+  const lookup = async () => [{address: '127.0.0.1', family: 4}];
+  const url = fake.url.replace('127.0.0.1', 'registry.reg.test');
+  const upstreams = newUpstreams([settings({url})], {lookup});
+  const {body} = await upstreams.for(NAME).sources(NAME).at(-1)!.open(layers[0]!, 0, ask());
+  body.resume();
+  await upstreams.close();
+});
+
 for (const location of [
   'http://169.254.169.254/latest/meta-data',
   'http://[::ffff:169.254.169.254]/',
