@@ -23,8 +23,13 @@ export async function usableLink(
  * that anyone may have, and for content that came from the same registry. Otherwise a registry that an attacker
  * owns could claim the digest of somebody's private layer and read it from our cache: then the registry has to
  * deliver the bytes (design §8, D-022).
+ * @param isSameRegistry one name may stand for several servers, by path.
  */
-export async function wordSuffices(store: Store, name: RepositoryName, digest: Digest): Promise<boolean> {
+export async function wordSuffices(
+  store: Store,
+  digest: Digest,
+  isSameRegistry: (other: RepositoryName) => boolean,
+): Promise<boolean> {
   const everywhere = await store.links(digest);
-  return everywhere.some((link) => link.authority === 'anonymous' || link.registry === name.registry);
+  return everywhere.some((link) => link.authority === 'anonymous' || isSameRegistry(link));
 }

@@ -133,7 +133,9 @@ export class Blobs {
     const {store, policy} = this.#context;
     if ((await usableLink(store, name, record.digest, caller.authority)) !== undefined) return true;
     if (policy(name).offline) throw offline(name);
-    if (!(await wordSuffices(store, name, record.digest))) return false;
+    const same = (other: RepositoryName): boolean =>
+      other.registry === name.registry && this.#context.upstream(other) === this.#context.upstream(name);
+    if (!(await wordSuffices(store, record.digest, same))) return false;
     await untilAborted(this.#proofs.prove(this.#planOf(name, record.digest, caller), record), signal);
     return true;
   }

@@ -80,12 +80,9 @@ export class Flight {
 
   /** Resolves when the bytes were right. @throws why they were not; the signal's reason; or that it takes too long. */
   async succeeded(signal: AbortSignal): Promise<void> {
-    const ended = untilAborted(
-      this.ended.then(() => true),
-      signal,
-    );
-    const inTime = await Promise.race([ended, delay(PATIENCE_MS, false, {ref: false})]);
-    if (!inTime) throw new UpstreamError('timeout', this.plan.name.registry, LATE);
+    const late = delay(PATIENCE_MS, 'late', {ref: false});
+    if ((await untilAborted(Promise.race([this.ended, late]), signal)) === 'late')
+      throw new UpstreamError('timeout', this.plan.name.registry, LATE);
     if (this.#failure !== undefined) throw this.#failure;
   }
 

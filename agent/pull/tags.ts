@@ -108,7 +108,8 @@ export class Tags {
   ): Promise<Resolved> {
     const authority = asksAs(this.#context, name, caller);
     // Without a record a GET proves the tag and brings the manifest in one request; those who only ask HEAD join either.
-    const key = `${keyOf(name, tag, authority)} ${caller.allowPrivate}`;
+    // A stale answer is the caller's own, whatever rights the question has: callers of two kinds do not share it.
+    const key = `${keyOf(name, tag, authority)} ${caller.authority} ${caller.allowPrivate}`;
     const shared = this.#resolving.run(key, async () => {
       try {
         this.#denied.check(name, tag, authority);
