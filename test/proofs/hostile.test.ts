@@ -191,7 +191,10 @@ test('hostile header values change nothing and are not echoed', async () => {
 test("the data folder holds nothing but its own parts, and is its owner's only", async () => {
   const entries = await readdir(agent.dataDir);
   for (const entry of entries)
-    assert.match(entry, /^(blobs|ingest|quarantine|layout\.json|lock(-journal)?|index\.db(-wal|-shm)?|noost\.sock)$/);
+    assert.match(
+      entry,
+      /^(blobs|ingest|quarantine|ballast|layout\.json|lock(-journal)?|index\.db(-wal|-shm)?|noost\.sock)$/,
+    );
 });
 
 async function rawAnswer(raw: string): Promise<string> {
