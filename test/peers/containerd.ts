@@ -8,27 +8,37 @@ import type {Machine} from './machine.ts';
 /** What is not needed for pulling and running, and would write outside the test's folder or complain. */
 const DISABLED = ['grpc.v1.cri', 'internal.v1.opt', 'internal.v1.tracing', 'tracing.processor.v1.otlp'];
 
+export interface ContainerdOptions {
+  /** The folder that `containerd` and `ctr` are in. @default wherever PATH finds Debian's */
+  readonly programs?: string;
+  /** More of its configuration, TOML. */
+  readonly more?: string;
+}
+
 /** A real containerd with nothing but a socket, on a machine of its own. */
 export class Containerd implements AsyncDisposable {
   readonly #machine: Machine;
   readonly #folder: string;
   readonly #child: Child;
   readonly #cgroup: string;
+  readonly #ctr: string;
   #runs = 0;
 
-  private constructor(machine: Machine, folder: string, child: Child) {
+  private constructor(machine: Machine, folder: string, child: Child, ctr: string) {
     this.#machine = machine;
     this.#folder = folder;
     this.#child = child;
+    this.#ctr = ctr;
     this.#cgroup = `noost-test-${child.pid}`;
   }
 
-  static async start(machine: Machine, folder: string): Promise<Containerd> {
+  static async start(machine: Machine, folder: string, options: ContainerdOptions = {}): Promise<Containerd> {
     await mkdir(join(folder, 'certs.d', '_default'), {recursive: true});
-    await writeFile(join(folder, 'config.toml'), configuration(folder));
-    const command = [...machine.inside, 'containerd', '--config', join(folder, 'config.toml')];
+    await writeFile(join(folder, 'config.toml'), configuration(folder) + (options.more ?? ''));
+    const program = (name: string): string => join(options.programs ?? '', name);
+    const command = [...machine.inside, program('containerd'), '--config', join(folder, 'config.toml')];
     const child = new Child(command[0] ?? '', command.slice(1), {env: environment(folder)});
-    const containerd = new Containerd(machine, folder, child);
+    const containerd = new Containerd(machine, folder, child, program('ctr'));
     await child.untilReady(async () => (await containerd.ctr('version').catch(() => undefined)) !== undefined);
     return containerd;
   }
@@ -43,14 +53,15 @@ export class Containerd implements AsyncDisposable {
 
   async ctr(...args: readonly string[]): Promise<string> {
     const env = environment(this.#folder);
-    const stdout = await this.#machine.run('ctr', ['--address', socketOf(this.#folder), ...args], env);
+    const stdout = await this.#machine.run(this.#ctr, ['--address', socketOf(this.#folder), ...args], env);
     return stdout.toString();
   }
 
-  async pull(reference: string): Promise<void> {
+  /** @param flags of `ctr images pull`. */
+  async pull(reference: string, ...flags: readonly string[]): Promise<void> {
     const hosts = ['--hosts-dir', join(this.#folder, 'certs.d')];
     // The plain snapshotter works wherever the tests' folder is, also on an overlay.
-    await this.ctr('images', 'pull', '--snapshotter', 'native', ...hosts, reference);
+    await this.ctr('images', 'pull', '--snapshotter', 'native', ...hosts, ...flags, reference);
   }
 
   /** Runs the image's own command by runc. @returns what it printed. */

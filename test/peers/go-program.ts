@@ -1,0 +1,67 @@
+import {access, cp, mkdir, mkdtemp, rename, rm} from 'node:fs/promises';
+import {homedir, tmpdir} from 'node:os';
+import {basename, join} from 'node:path';
+import type {TestContext} from 'node:test';
+import {run} from './run.ts';
+
+/** Commands of one Go module at one version. */
+export interface GoPrograms {
+  readonly module: string;
+  readonly version: string;
+  /** Packages below the module, e.g. `cmd/crane`. */
+  readonly packages: readonly string[];
+  /** Build tags: what can be left out of a large program. */
+  readonly tags?: readonly string[];
+}
+
+/** A cold build of a large program on a small machine. */
+const BUILD_MS = 500_000;
+
+/**
+ * Clients that Debian does not have, or only old: built from source by the machine's Go and kept in the user's cache
+ * folder. Where that cannot be (no Go, too old a Go, no module proxy) the test is skipped and says why, also under CI:
+ * a bare machine has no Go.
+ * @returns the folder that the programs are in; `undefined` if the test was skipped.
+ */
+export async function goPrograms(t: TestContext, wanted: GoPrograms): Promise<string | undefined> {
+  const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
+  const name = `${basename(wanted.module)}-${basename(wanted.packages[0] ?? '')}-${wanted.version}`;
+  const folder = join(cache, 'noost-test', name);
+  const programs = wanted.packages.map((path) => join(folder, basename(path)));
+  try {
+    await Promise.all(programs.map((path) => access(path)));
+    return folder;
+  } catch {
+    // Not built yet.
+  }
+  try {
+    await build(wanted, folder);
+    return folder;
+  } catch (error) {
+    const [why = ''] = (error as Error).message.split('\n', 1);
+    t.skip(`${name} cannot be built here: ${why}`);
+    return undefined;
+  }
+}
+
+/** `go install` refuses a module whose go.mod excludes versions, as containerd's does: so in a copy of its source. */
+async function build({module, version, packages, tags = []}: GoPrograms, folder: string): Promise<void> {
+  const work = await mkdtemp(join(tmpdir(), 'noost-go-'));
+  try {
+    const found = await run('go', ['mod', 'download', '-json', `${module}@${version}`], {cwd: work});
+    const {Dir} = JSON.parse(found.toString()) as {Dir: string};
+    const source = join(work, 'source');
+    await cp(Dir, source, {recursive: true});
+    await run('chmod', ['-R', 'u+w', source]); // the module cache is read-only
+    const out = join(work, 'out');
+    await mkdir(out);
+    const flags = ['-buildvcs=false', '-trimpath', '-tags', tags.join(','), '-o', `${out}/`];
+    await run('go', ['build', ...flags, ...packages.map((path) => `./${path}`)], {cwd: source, timeoutMs: BUILD_MS});
+    await mkdir(join(folder, '..'), {recursive: true});
+    await rm(folder, {recursive: true, force: true});
+    // Another test may have been first: the same programs.
+    await rename(out, folder).catch(async () => access(join(folder, basename(packages[0] ?? ''))));
+  } finally {
+    await rm(work, {recursive: true, force: true});
+  }
+}
