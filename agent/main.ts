@@ -18,6 +18,7 @@ import {newRegistry} from './http/registry.ts';
 import {Repeats} from './http/repeats.ts';
 import {Sender} from './http/send.ts';
 import {newServer} from './http/server.ts';
+import {lowDisk, readDiskSpace} from './low-disk.ts';
 import {Metrics} from './metrics.ts';
 import {policyFor} from './pull/policy.ts';
 import {Puller} from './pull/puller.ts';
@@ -61,6 +62,7 @@ export async function runAgent(config: AgentConfig, load: () => Promise<AgentCon
     metrics.configReloaded.set(Date.now() / 1000);
     metrics.configReloadOk.set(1);
     greet(agent, registries, listening[0]?.address ?? '');
+    await warnOfLowDisk(agent);
     await stop;
     log.info('stopping: transfers under way may finish', {drainSeconds: agent.config.drainMs / 1000});
   } finally {
@@ -223,6 +225,13 @@ function greet({log, config}: Agent, registries: readonly Listening[], admin: st
   log.info(
     `containerd: two lines in certs.d/_default/hosts.toml, [host."http://${address}"] and capabilities = ["pull", "resolve"]`,
   );
+}
+
+async function warnOfLowDisk({log, config, store, events}: Agent): Promise<void> {
+  if (events.degraded() !== undefined) return; // which has been told
+  const space = await readDiskSpace(config.dataDir).catch(() => undefined);
+  const warning = space && lowDisk(space, config.limits, await store.usage());
+  if (warning !== undefined) log.warn(warning);
 }
 
 async function shutDown(agent: Agent, listening: readonly Listening[]): Promise<void> {
