@@ -7,7 +7,7 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 # program:package
 wanted='docker-registry:docker-registry containerd:containerd ctr:containerd runc:runc skopeo:skopeo nginx:nginx
-  htpasswd:apache2-utils openssl:openssl ip:iproute2 unshare:util-linux nsenter:util-linux mount:mount'
+  htpasswd:apache2-utils openssl:openssl ip:iproute2 buildah:buildah podman:podman unshare:util-linux nsenter:util-linux mount:mount'
 packages=
 for pair in $wanted; do
   command -v "${pair%%:*}" >/dev/null || packages="$packages ${pair#*:}"
