@@ -117,11 +117,11 @@ function answerError(
   {req, res, exchange}: {req: IncomingMessage; res: ServerResponse; exchange: Exchange},
   log: Log,
 ): void {
-  exchange.result = 'error';
   if (error instanceof ClientGone || res.destroyed) {
     res.destroy();
-    return; // nobody to tell, nothing wrong
+    return; // nobody to tell, nothing wrong: what was found is still a hit or a miss
   }
+  exchange.result = 'error';
   const known = error instanceof OciError ? error : new OciError('UNKNOWN', 'Internal error', {cause: error});
   exchange.reason = known.message;
   if (known.code === 'UNKNOWN')

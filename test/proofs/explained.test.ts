@@ -62,6 +62,19 @@ test('a client that leaves before there is an answer is counted as 499, and neve
   assert.deepEqual([(await accessLine('left'))['status'], (await accessLine('left'))['aborted']], [499, true]);
 });
 
+test('a client that leaves in the middle of an answer is no error of ours', async () => {
+  const digest = registry.content.addBlob('team/middle', Buffer.alloc(32 << 20, 'm')); // more than sockets hold
+  const path = `/v2/up.test/team/middle/blobs/${digest}`;
+  await ask(agent.address, path, {keep: false});
+  const ids = Array.from({length: 10}, (_, at) => `middle-${at}`);
+  for (const id of ids)
+    await ask(agent.address, path, {leaveAfter: 100_000, keep: false, headers: {'x-request-id': id}});
+  for (const id of ids) {
+    const {result, status, aborted} = await accessLine(id);
+    assert.deepEqual({result, status, aborted}, {result: 'hit', status: 200, aborted: true});
+  }
+});
+
 test('a HEAD of the upstream that says a manifest is empty is not believed (C-056)', async () => {
   const {bytes} = registry.content.addImage('team/empty', 'v1', ['empty']);
   const path = '/v2/up.test/team/empty/manifests/v1';
