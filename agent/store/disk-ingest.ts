@@ -15,7 +15,7 @@ import {SharedFd} from './shared-fd.ts';
 
 /** Room for a blob of unknown size doubles between these, so that a small one drives nothing out for nothing. */
 const FIRST_BYTES = 1024 * 1024;
-const GROW_BYTES = 64 * 1024 * 1024;
+export const GROW_BYTES = 64 * 1024 * 1024;
 /** writev(2) takes no more buffers than this (IOV_MAX). */
 const MAX_BUFFERS = 1024;
 
@@ -181,9 +181,10 @@ export class DiskIngest implements Ingest {
 
   async #reserve(bytes: number): Promise<void> {
     if (bytes <= this.#parts.reservation.bytes()) return;
-    const step = firstRoom(this.#parts.maxBytes, this.#parts.reservation.bytes());
+    const held = this.#parts.reservation.bytes();
+    const step = this.#sizeBytes === undefined ? firstRoom(this.#parts.maxBytes, held) : GROW_BYTES;
     try {
-      await this.#parts.reservation.grow(Math.max(bytes, this.#parts.reservation.bytes() + step));
+      await this.#parts.reservation.grow(Math.min(this.#sizeBytes ?? Infinity, Math.max(bytes, held + step)));
     } catch (error) {
       if (!(error instanceof StoreFullError)) throw fullError(error);
       await this.#parts.reservation.grow(bytes); // a small rest may fit where a large step does not

@@ -5,7 +5,7 @@ import {fault} from '../../proc/fault.ts';
 import type {BlobRecord, ImageRecord, Limits, Link, OpenBlob, Store, TagRecord, Usage} from './contract.ts';
 import {StoreFullError} from './contract.ts';
 import {DiskBlob} from './disk-blob.ts';
-import {DiskIngest, firstRoom, resumableBytes} from './disk-ingest.ts';
+import {DiskIngest, firstRoom, GROW_BYTES, resumableBytes} from './disk-ingest.ts';
 import {type Disk, openDisk} from './disk.ts';
 import type {StoreEvents} from './events.ts';
 import {Names} from './names.ts';
@@ -209,10 +209,11 @@ export class LocalStore implements Store {
     const {folder, pool, room, shelf, leftovers, now} = this.#disk;
     const leftBytes = leftovers.take(path); // so that making room does not take it away
     const {maxBytes} = room.limits;
-    const firstBytes = leftBytes + firstRoom(maxBytes);
+    const firstBytes =
+      sizeBytes === undefined ? leftBytes + firstRoom(maxBytes) : Math.min(sizeBytes, leftBytes + GROW_BYTES);
     let reservation;
     try {
-      reservation = await room.reserve(sizeBytes ?? firstBytes);
+      reservation = await room.reserve(firstBytes, sizeBytes);
       fault('store.ingest.create');
       const ingest = new DiskIngest(digest, sizeBytes, {
         path,

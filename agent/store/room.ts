@@ -79,10 +79,20 @@ export class Room {
     this.#usedBytes = 0;
   }
 
-  /** @throws {StoreFullError} if there is not enough even after evicting. */
-  async reserve(bytes: number): Promise<Reservation> {
-    if (bytes > this.#limits.maxBytes) throw new StoreFullError(`Blob of ${bytes} bytes is larger than the cache`);
-    await this.#alone(async () => await this.#claim(bytes));
+  /**
+   * @param wholeBytes what it will grow to, as somebody says. It has to fit, but nothing is dropped for it before it
+   *   comes: an upstream that only announces a large blob must not empty the cache.
+   * @throws {StoreFullError} if there is not enough even after evicting.
+   */
+  async reserve(bytes: number, wholeBytes = bytes): Promise<Reservation> {
+    const {maxBytes} = this.#limits;
+    if (wholeBytes > maxBytes) throw new StoreFullError(`Blob of ${wholeBytes} bytes is larger than the cache`);
+    await this.#alone(async () => {
+      const shortage = await this.#shortage(wholeBytes, maxBytes);
+      if (shortage.bytes > this.#droppableBytes)
+        throw new StoreFullError(`No room for ${wholeBytes} bytes (${shortage.reason})`);
+      await this.#claim(bytes);
+    });
     return this.#reservation(bytes);
   }
 

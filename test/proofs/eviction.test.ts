@@ -126,3 +126,22 @@ test('a blob that is larger than the cache passes through, and the cache keeps w
   assert.deepEqual(registry.lines(), []);
   assert.equal(await agent.metric('noost_bypasses_total', {reason: 'full'}), 2);
 });
+
+test('an upstream that only announces a large blob does not empty the cache', async () => {
+  await using registry = await FakeRegistry.start();
+  await using agent = await AgentRig.start({
+    config: {
+      cache: {maxSize: '200MiB', minFreeDisk: '0%'},
+      upstreams: [{host: 'up.test', url: registry.url, freshFor: '1h'}],
+    },
+  });
+  const kept = registry.content.addImage('app', 'kept', [randomBytes(100 * MIB)]);
+  await pull(agent, 'kept', kept);
+  const digest = registry.content.addBlob('app', Buffer.alloc(190 * MIB, 1));
+  registry.fail({kind: 'stall', after: 1000}, {path: /blobs/});
+  const answer = await ask(agent.address, `/v2/app/blobs/${digest}?ns=up.test`, {keep: false, leaveAfter: 500});
+  assert.equal(answer.status, 200);
+  registry.clear();
+  await pull(agent, 'kept', kept);
+  assert.deepEqual(registry.lines(), []);
+});
