@@ -3,6 +3,7 @@ import {isIP, type LookupFunction} from 'node:net';
 import {networkInterfaces} from 'node:os';
 import {callbackify} from 'node:util';
 import {classifyAddress, isUnspecified, sameAddress, type AddressClass} from './address.ts';
+import {Semaphore} from './semaphore.ts';
 
 /** What led us to a host: its place in a request, for messages and the metric `ssrf_denied_total{where}`. */
 export type Where = 'upstream' | 'redirect' | 'realm';
@@ -34,10 +35,15 @@ export type Resolve = (hostname: string) => Promise<readonly LookupAddress[]>;
 const CLUSTER_NAMES = /(?:^|\.)(?:svc|cluster\.local|localhost|localdomain)$|\.svc\./;
 const METADATA_NAMES = /^(?:metadata|instance-data)(?:\.|$)|(?:^|\.)kubernetes\.default$/;
 
+/** Of the eight threads of sixteen that libuv gives to look-ups; a name server that is silent holds one for ten seconds. */
+const MAX_LOOKUPS = 6;
+
 /** Keeps requests from going where only this machine should be able to go (design §4.1, D-010…D-016). */
 export class Guard {
   readonly #own: readonly OwnAddress[];
   readonly #resolve: Resolve;
+  /** Names that nobody configured may be anyone's: they must not take all the threads that names are looked up in. */
+  readonly #lookups = new Semaphore(MAX_LOOKUPS);
   readonly #denied: (where: Where) => void;
   /** Hostname → class of what it last resolved to. Only of configured hosts, so bounded. */
   readonly #classes = new Map<string, AddressClass>();
@@ -79,7 +85,8 @@ export class Guard {
   }
 
   async #resolveChecked(hostname: string, port: number, reach: Reach): Promise<readonly LookupAddress[]> {
-    const addresses = await this.#resolve(hostname);
+    const ask = (): Promise<readonly LookupAddress[]> => this.#resolve(hostname);
+    const addresses = reach.anywhere ? await ask() : await this.#lookups.run(ask);
     const [first] = addresses;
     if (!first) throw Object.assign(new Error('Name has no address'), {code: 'ENOTFOUND'});
     for (const {address} of addresses) this.#checkAddress(address, port, reach);

@@ -4,7 +4,7 @@ import {Socket} from 'node:net';
 import {TLSSocket} from 'node:tls';
 import {promisify} from 'node:util';
 import type {Native} from './native.ts';
-import {Semaphore} from './semaphore.ts';
+import {Semaphore} from '../../oci/semaphore.ts';
 import type {Span} from './span.ts';
 
 const readAsync = promisify(read);
