@@ -1,7 +1,7 @@
 /** After this many failures in a row an origin is taken for down. */
-const FAILURES = 5;
+const FAILURES = 10;
 const FIRST_MS = 1000;
-const LONGEST_MS = 60_000;
+const LONGEST_MS = 10_000;
 
 /**
  * Stops asking an origin that does not answer, and heals by itself: after a growing, jittered time one request is

@@ -7,6 +7,7 @@ import {setTimeout as delay} from 'node:timers/promises';
 import {AgentRig} from '../agent-rig.ts';
 import {ask} from '../ask.ts';
 import {FakeRegistry} from '../fake-registry.ts';
+import {poll} from '../poll.ts';
 
 // The agent seen from outside by clients that are careless or hostile: what none of them may do to the others.
 
@@ -47,6 +48,8 @@ test('clients that leave at once, while the upstream fails, do not end the agent
   registry.clear();
   assert.equal(agent.status, undefined, agent.lines.slice(-5).join('\n'));
   assert.equal((await ask(agent.address, '/v2/')).status, 200);
+  const status = async (): Promise<number> => (await ask(agent.address, '/v2/app/manifests/none?ns=up.test')).status;
+  await poll('the upstream is asked again', async () => (await status()) === 404);
 });
 
 test('a digest that is no manifest is found as a blob right after (B-032)', async () => {
