@@ -1,13 +1,23 @@
 import assert from 'node:assert/strict';
 import {once} from 'node:events';
 import {mkdtemp, rm, stat, writeFile} from 'node:fs/promises';
-import {Agent, createServer, get, type IncomingMessage, type RequestListener, type RequestOptions} from 'node:http';
+import {
+  Agent,
+  createServer,
+  get,
+  type IncomingMessage,
+  type RequestListener,
+  type RequestOptions,
+  type ServerResponse,
+} from 'node:http';
 import {connect} from 'node:net';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {text} from 'node:stream/consumers';
 import {test} from 'node:test';
 import {spawn} from 'node:child_process';
-import {listen} from './listen.ts';
+import {poll} from '../test/poll.ts';
+import {listen, type Listening} from './listen.ts';
 
 const LOCAL = {host: '127.0.0.1', port: 0};
 const hello: RequestListener = (_req, res) => void res.end('hello');
@@ -61,26 +71,48 @@ test('the socket that a killed process left is replaced, and a file is not', asy
   await assert.rejects(listen(createServer(hello), {path}), {code: 'EADDRINUSE', message: /is not a socket/});
 });
 
-test('drain lets a transfer finish, closes its connection after that, and accepts nothing new', async () => {
-  let finish: (() => void) | undefined;
+/** A server whose answers begin and wait; `finish` ends the oldest. */
+async function listenAndHold(): Promise<{listening: Listening; finish: () => void}> {
+  const held: ServerResponse[] = [];
   const server = createServer((_req, res) => {
     res.write('first ');
-    finish = () => void res.end('last');
+    held.push(res);
   });
-  const listening = await listen(server, LOCAL);
-  const agent = new Agent({keepAlive: true});
-  const idle = connect(listening.port, '127.0.0.1');
+  return {listening: await listen(server, LOCAL), finish: () => void held.shift()?.end('last')};
+}
+
+test('drain lets transfers finish, accepting what belongs to them, and nothing after that', async () => {
+  const {listening, finish} = await listenAndHold();
+  const [port, agent] = [listening.port, new Agent({keepAlive: true})];
+  const idle = connect(port, '127.0.0.1');
   await once(idle, 'connect');
-  const answer = await ask({port: listening.port, host: '127.0.0.1', agent});
-  const drained = listening.drain(60_000);
+  const answer = await ask({port, host: '127.0.0.1', agent});
+  const drained = listening.drain(600_000);
   await once(idle, 'close');
-  await assert.rejects(ask({port: listening.port, host: '127.0.0.1', agent: false}), {code: 'ECONNREFUSED'});
-  finish?.();
-  let text = '';
-  for await (const chunk of answer) text += String(chunk);
-  assert.equal(text, 'first last');
+  const range = await ask({port, host: '127.0.0.1', agent: false}); // in the middle of it
+  for (const one of [answer, range]) {
+    finish();
+    assert.equal(await text(one), 'first last');
+  }
   await drained;
+  await assert.rejects(ask({port, host: '127.0.0.1', agent: false}), {code: 'ECONNREFUSED'});
   agent.destroy();
+});
+
+test('drain accepts nothing new for the second half of its time', async () => {
+  const {listening, finish} = await listenAndHold();
+  const place = {port: listening.port, host: '127.0.0.1', agent: false} as const;
+  const answer = await ask(place);
+  const drained = listening.drain(5_000);
+  await poll('new connections are refused', async () =>
+    ask(place).then(
+      (more) => void more.destroy(),
+      (error: NodeJS.ErrnoException) => error.code === 'ECONNREFUSED',
+    ),
+  );
+  finish();
+  assert.equal(await text(answer), 'first last');
+  await drained;
 });
 
 test('drain destroys what is not done in time', async () => {

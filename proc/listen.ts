@@ -2,6 +2,7 @@ import {chmod, lstat, unlink} from 'node:fs/promises';
 import {once} from 'node:events';
 import type {Server} from 'node:http';
 import {connect, isIPv6} from 'node:net';
+import {setTimeout as delay} from 'node:timers/promises';
 
 /** A TCP address, or the path of a unix socket. */
 export type ListenAddress = {readonly host: string; readonly port: number} | {readonly path: string};
@@ -13,7 +14,9 @@ export interface Listening {
   /** 0 for a unix socket. */
   readonly port: number;
   /**
-   * Stops accepting, closes idle connections and waits for the others; after `drainMs` they are destroyed.
+   * Closes idle connections and waits for the others; after `drainMs` they are destroyed. New ones are accepted while
+   * something is under way, for half of the time at most: a client that fetches a blob in ranges asks again in the
+   * middle of it, and has no one else to ask (containerd with `concurrent_layer_fetch_buffer`).
    * Never rejects; more calls wait for the first.
    */
   drain(drainMs: number): Promise<void>;
@@ -21,6 +24,8 @@ export interface Listening {
 
 /** How often connections that fell idle are closed while draining, in ms: Node closes them only once by itself. */
 const IDLE_CHECK_MS = 50;
+/** A client that has connected has sent its request by then, in ms. */
+const SETTLED_MS = 250;
 /** A socket whose owner does not even accept in this time is in use all the same, in ms. */
 const PROBE_MS = 1000;
 
@@ -55,13 +60,34 @@ function newListening(server: Server, address: string, port: number): Listening 
 }
 
 async function drain(server: Server, drainMs: number): Promise<void> {
+  const end = performance.now() + drainMs;
+  await untilNothingIsUnderWay(server, end - drainMs / 2);
   const closed = new Promise<void>((resolve) => server.close(() => resolve())); // also if it was closed before
-  server.closeIdleConnections();
   const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
-  const deadline = setTimeout(() => server.closeAllConnections(), drainMs);
+  const deadline = setTimeout(() => server.closeAllConnections(), Math.max(0, end - performance.now()));
   await closed;
   clearInterval(idle);
   clearTimeout(deadline);
+}
+
+/**
+ * Goes on accepting until the last connection is closed, or until `end`. To Node a connection whose request is yet to come
+ * is idle, too, and to a client its end is an error: none is closed as long as new ones keep coming.
+ */
+async function untilNothingIsUnderWay(server: Server, end: number): Promise<void> {
+  let newestAt = performance.now();
+  const note = (): void => void (newestAt = performance.now());
+  server.on('connection', note);
+  while (performance.now() < end && (await connections(server)) > 0) {
+    if (performance.now() - newestAt > SETTLED_MS) server.closeIdleConnections();
+    await delay(IDLE_CHECK_MS);
+  }
+  server.off('connection', note);
+}
+
+/** Also those that are being closed. */
+function connections(server: Server): Promise<number> {
+  return new Promise((resolve) => server.getConnections((_error, count) => resolve(count)));
 }
 
 /** @throws {Error} EADDRINUSE if something answers there, or if the path is not a socket: never deletes a file. */

@@ -128,24 +128,26 @@ test('containerd 2 pulls in parallel ranges through the agent, which fetches eac
   });
 });
 
-for (const flags of [[], ['--local']]) {
-  test(`containerd 2 ends a pull right whose agent is killed half-way ${flags.join('')}`, async (t) => {
+for (const {what, signal, flags} of [
+  {what: 'killed, in ranges', signal: 'SIGKILL', flags: []},
+  {what: 'killed, in one piece', signal: 'SIGKILL', flags: ['--local']},
+  {what: 'stopped, in ranges', signal: 'SIGTERM', flags: []},
+] as const) {
+  test(`containerd 2 ends a pull right whose agent is ${what}`, async (t) => {
     await using stack = new AsyncDisposableStack();
     const stage = await setUp(t, stack, SLOW_BYTES_PER_SECOND);
     if (stage === undefined) return;
     const {agent, containerd} = stage;
-    const pulled = containerd.pull(LARGE, ...flags);
+    const pulled = containerd.pull(LARGE, ...flags).catch((error: unknown) => {
+      // containerd gives up a layer of which one range breaks, and has no other host for it: kubelet pulls again.
+      if (what !== 'killed, in ranges') throw error;
+      return containerd.pull(LARGE, ...flags);
+    });
     await untilUnderWay(stage, LARGE_BYTES / 5);
-    await agent.stop('SIGKILL');
-    const outcome = await pulled.then(
-      () => 'pulled',
-      (error: unknown) => String(error),
-    );
-    t.diagnostic(`the pull itself: ${outcome.slice(0, 300)}`);
-    // Whatever became of that one: the next comes from the upstream, by containerd itself …
-    await containerd.pull(LARGE, ...flags);
+    await agent.stop(signal);
+    await pulled; // what is missing comes from the upstream, asked by containerd itself
     await containerd.forget(LARGE);
-    // … and with the agent back, through it, from where it was.
+    // With the agent back it comes through it, from where it was.
     await agent.restart();
     await stage.registry.takeEntries();
     await containerd.pull(LARGE, ...flags);
