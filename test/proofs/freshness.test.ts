@@ -15,18 +15,12 @@ interface Rig extends AsyncDisposable {
 }
 
 async function rig(upstream: Readonly<Record<string, unknown>> = {}): Promise<Rig> {
-  const registry = await FakeRegistry.start();
-  const agent = await AgentRig.start({
-    config: {cache: {minFreeDisk: '0%'}, upstreams: [{host: 'up.test', url: registry.url, ...upstream}]},
-  });
-  return {
-    registry,
-    agent,
-    async [Symbol.asyncDispose]() {
-      await agent[Symbol.asyncDispose]();
-      await registry[Symbol.asyncDispose]();
-    },
-  };
+  await using stack = new AsyncDisposableStack();
+  const registry = stack.use(await FakeRegistry.start());
+  const config = {cache: {minFreeDisk: '0%'}, upstreams: [{host: 'up.test', url: registry.url, ...upstream}]};
+  const agent = stack.use(await AgentRig.start({config}));
+  const held = stack.move(); // a rig that does not come up leaves nothing behind
+  return {registry, agent, [Symbol.asyncDispose]: () => held.disposeAsync()};
 }
 
 const TAG = '/v2/app/manifests/v1?ns=up.test';
