@@ -7,13 +7,16 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 # program:package
 wanted='docker-registry:docker-registry containerd:containerd ctr:containerd runc:runc skopeo:skopeo nginx:nginx
-  htpasswd:apache2-utils openssl:openssl ip:iproute2 buildah:buildah podman:podman unshare:util-linux nsenter:util-linux mount:mount'
+  htpasswd:apache2-utils openssl:openssl ip:iproute2 buildah:buildah podman:podman unshare:util-linux nsenter:util-linux mount:mount
+  etcd:etcd-server iptables:iptables conntrack:conntrack socat:socat umoci:umoci promtool:prometheus mmdebstrap:mmdebstrap'
 packages=
 for pair in $wanted; do
   command -v "${pair%%:*}" >/dev/null || packages="$packages ${pair#*:}"
 done
 # Not just any busybox: an image that holds nothing else has no libraries to load.
 [ -x /bin/busybox ] && ! ldd /bin/busybox >/dev/null 2>&1 || packages="$packages busybox-static"
+# The CNI plugins of the cluster's nodes; they are in no PATH.
+[ -x /usr/lib/cni/bridge ] || packages="$packages containernetworking-plugins"
 # The trust store that a test lays its own over.
 [ -f /etc/ssl/certs/ca-certificates.crt ] || packages="$packages ca-certificates"
 packages=$(printf '%s\n' $packages | sort -u | tr '\n' ' ')
@@ -39,7 +42,7 @@ if ! { apt-get update -q &&
   echo "test: could not install $packages" >&2
 elif command -v systemctl >/dev/null; then
   # Nor after the next boot: these came for the tests alone.
-  for service in docker-registry containerd nginx; do
+  for service in docker-registry containerd nginx etcd prometheus prometheus-node-exporter; do
     case " $packages " in *" $service "*) systemctl disable "$service.service" >/dev/null 2>&1 ;; esac
   done
 fi
