@@ -3,14 +3,25 @@ import type {IncomingHttpHeaders} from 'node:http';
 import type {Authority} from '../../oci/source.ts';
 import type {Door} from '../config/shape.ts';
 
-/** Who asks, from the door to the store (design §3, §8). */
-export interface Caller {
-  readonly door: Door;
+/** What a caller may use of upstreams. */
+export interface PullRights {
   /** The most a request of this caller may use: `node` only for who proves to be the node's runtime. */
   readonly authority: Authority;
   /** Whether an upstream that is not configured may be at a private address: only behind an authenticated door. */
   readonly allowPrivate: boolean;
 }
+
+/** Who asks, from the door to the store (design §3, §8). */
+export interface Caller extends PullRights {
+  readonly door: Door;
+  /** The name it proved to have: for the audit and for upload sessions. `undefined`: nobody in particular. */
+  readonly identity: string | undefined;
+  /** Whether it may do this with a hosted repository. What is not asked here is not allowed (D-043). */
+  may(action: Action, repository: string): boolean;
+}
+
+/** What can be done with a hosted repository. None includes another. */
+export type Action = 'pull' | 'push' | 'delete';
 
 /** Where the node's runtime puts its secret: a header of its own, for `Authorization` is the runtime's (B-010). */
 export const SECRET_HEADER = 'noost-node-secret';
@@ -26,9 +37,11 @@ export function runtimeDoor(secret: string | undefined, anyLocalProcess: boolean
   return {door: 'runtime', secretHash: secret === undefined ? undefined : sha256(secret), anyLocalProcess};
 }
 
-const PROVEN: Caller = {door: 'runtime', authority: 'node', allowPrivate: true};
-const BELIEVED: Caller = {door: 'runtime', authority: 'node', allowPrivate: false};
-const ANYONE: Caller = {door: 'runtime', authority: 'anonymous', allowPrivate: false};
+/** The runtime door is for pulls only, whoever asks. */
+const pulls = (action: Action): boolean => action === 'pull';
+const PROVEN: Caller = {door: 'runtime', authority: 'node', allowPrivate: true, identity: undefined, may: pulls};
+const BELIEVED: Caller = {...PROVEN, allowPrivate: false};
+const ANYONE: Caller = {...BELIEVED, authority: 'anonymous', may: () => false};
 
 /** A wrong secret is no error: the caller gets what anyone gets. */
 export function callerAt(door: RuntimeDoor, headers: IncomingHttpHeaders): Caller {

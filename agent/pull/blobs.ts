@@ -3,7 +3,7 @@ import type {Digest} from '../../oci/digest.ts';
 import {IntegrityError, UpstreamError} from '../../oci/error.ts';
 import type {RepositoryName, Source} from '../../oci/source.ts';
 import {usableLink, wordSuffices} from '../access/links.ts';
-import type {Caller} from '../access/caller.ts';
+import type {PullRights} from '../access/caller.ts';
 import {StoreFullError, type BlobRecord, type OpenBlob} from '../store/contract.ts';
 import {asksAs, type PullContext} from './context.ts';
 import type {Denied} from './denied.ts';
@@ -70,7 +70,7 @@ export class Blobs {
   }
 
   /** @throws {UpstreamError | IntegrityError} before anything was sent. */
-  async open(name: RepositoryName, digest: Digest, caller: Caller, signal: AbortSignal): Promise<BlobContent> {
+  async open(name: RepositoryName, digest: Digest, caller: PullRights, signal: AbortSignal): Promise<BlobContent> {
     const {store} = this.#context;
     const record = await store.stat(digest);
     if (record !== undefined) {
@@ -89,7 +89,7 @@ export class Blobs {
   async head(
     name: RepositoryName,
     digest: Digest,
-    caller: Caller,
+    caller: PullRights,
     signal: AbortSignal,
   ): Promise<FlightHead & {hit: boolean}> {
     const record = await this.#context.store.stat(digest);
@@ -129,7 +129,7 @@ export class Blobs {
   }
 
   /** Whether a stored blob may be shown through this repository; asks the registry where that is not proven yet. */
-  async #mayShow(name: RepositoryName, record: BlobRecord, caller: Caller, signal: AbortSignal): Promise<boolean> {
+  async #mayShow(name: RepositoryName, record: BlobRecord, caller: PullRights, signal: AbortSignal): Promise<boolean> {
     const {store, policy} = this.#context;
     if ((await usableLink(store, name, record.digest, caller.authority)) !== undefined) return true;
     if (policy(name).offline) throw offline(name);
@@ -140,7 +140,7 @@ export class Blobs {
     return true;
   }
 
-  async #cold(name: RepositoryName, digest: Digest, caller: Caller, signal: AbortSignal): Promise<BlobContent> {
+  async #cold(name: RepositoryName, digest: Digest, caller: PullRights, signal: AbortSignal): Promise<BlobContent> {
     const policy = this.#context.policy(name);
     if (policy.offline) throw offline(name);
     const plan = this.#planOf(name, digest, caller);
@@ -227,7 +227,7 @@ export class Blobs {
   async #throughAndLink(
     name: RepositoryName,
     digest: Digest,
-    caller: Caller,
+    caller: PullRights,
     signal: AbortSignal,
   ): Promise<BlobContent> {
     const plan = this.#planOf(name, digest, caller);
@@ -238,7 +238,7 @@ export class Blobs {
     return {from: 'through', through, why: 'proof'};
   }
 
-  #planOf(name: RepositoryName, digest: Digest, caller: Caller): BlobPlan {
+  #planOf(name: RepositoryName, digest: Digest, caller: PullRights): BlobPlan {
     const authority = asksAs(this.#context, name, caller);
     const ask = {authority, allowPrivate: caller.allowPrivate};
     // What the node's credentials fetched is its registry's also while it is half there.

@@ -1,5 +1,5 @@
 import type {Authority, RepositoryName, Upstream} from '../../oci/source.ts';
-import type {Caller} from '../access/caller.ts';
+import type {PullRights} from '../access/caller.ts';
 import type {Store} from '../store/contract.ts';
 import type {Policy} from './policy.ts';
 
@@ -22,7 +22,7 @@ export interface PullEvents {
 }
 
 /** With whose rights the upstream is asked for this caller: the node's only where there are any. */
-export function asksAs(context: PullContext, name: RepositoryName, caller: Caller): Authority {
+export function asksAs(context: PullContext, name: RepositoryName, caller: PullRights): Authority {
   return caller.authority === 'node' && context.policy(name).hasCredentials ? 'node' : 'anonymous';
 }
 

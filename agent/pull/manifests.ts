@@ -5,7 +5,7 @@ import {UpstreamError} from '../../oci/error.ts';
 import {isSchema1} from '../../oci/media-type.ts';
 import type {Authority, ManifestAnswer, RepositoryName} from '../../oci/source.ts';
 import {sees, usableLink} from '../access/links.ts';
-import type {Caller} from '../access/caller.ts';
+import type {PullRights} from '../access/caller.ts';
 import {asksAs, keyOf, Once, type PullContext} from './context.ts';
 import type {Denied} from './denied.ts';
 
@@ -52,7 +52,7 @@ export class Manifests {
   }
 
   /** @throws {UpstreamError | IntegrityError} */
-  async get(name: RepositoryName, digest: Digest, caller: Caller, signal: AbortSignal): Promise<ManifestContent> {
+  async get(name: RepositoryName, digest: Digest, caller: PullRights, signal: AbortSignal): Promise<ManifestContent> {
     const stored = await this.stored(name, digest, caller.authority);
     if (stored !== undefined) return stored;
     if (this.#context.policy(name).offline)
@@ -79,7 +79,7 @@ export class Manifests {
   }
 
   /** From the upstream, whatever is stored. One request for all who ask at one time. */
-  fetch(name: RepositoryName, reference: string, caller: Caller, signal: AbortSignal): Promise<ManifestContent> {
+  fetch(name: RepositoryName, reference: string, caller: PullRights, signal: AbortSignal): Promise<ManifestContent> {
     const authority = asksAs(this.#context, name, caller);
     this.#denied.check(name, reference, authority);
     // Callers share it, so none of them may end it; the upstream client's own deadline does.

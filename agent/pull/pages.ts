@@ -2,7 +2,7 @@ import {LRUCache} from 'lru-cache';
 import type {Digest} from '../../oci/digest.ts';
 import {UpstreamError} from '../../oci/error.ts';
 import type {Page, RepositoryName} from '../../oci/source.ts';
-import type {Caller} from '../access/caller.ts';
+import type {PullRights} from '../access/caller.ts';
 import {asksAs, keyOf, Once, type PullContext} from './context.ts';
 import type {Denied} from './denied.ts';
 import {untilAborted} from './manifests.ts';
@@ -41,7 +41,7 @@ export class Pages {
   }
 
   /** @throws {UpstreamError} `notFound` also where the upstream has no referrers API: the client asks the fallback tag then (A-106). */
-  get(query: PageQuery, caller: Caller, signal: AbortSignal): Promise<PageContent> {
+  get(query: PageQuery, caller: PullRights, signal: AbortSignal): Promise<PageContent> {
     const authority = asksAs(this.#context, query.name, caller);
     const key = `${keyOf(query.name, `${query.digest ?? ''}?${query.query}`, authority)} ${caller.allowPrivate}`;
     const known = this.#known.get(key);

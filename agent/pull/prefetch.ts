@@ -9,7 +9,7 @@ import {
   type PullRequest,
   type Refreshed,
 } from '../api/backend.ts';
-import type {Caller} from '../access/caller.ts';
+import type {PullRights} from '../access/caller.ts';
 import {StoreFullError, type Store} from '../store/contract.ts';
 import type {Followed} from './followed.ts';
 import type {Puller} from './puller.ts';
@@ -19,7 +19,7 @@ const PARALLEL = 3;
 /** An index of indexes of images: deeper is hostile (D-034). */
 const MAX_DEPTH = 4;
 /** Who opens the agent's socket is its own administrator. */
-const ADMINISTRATOR: Caller = {door: 'runtime', authority: 'node', allowPrivate: true};
+const ADMINISTRATOR: PullRights = {authority: 'node', allowPrivate: true};
 
 /** What the local API asks of pulling: `noost pull` and `noost refresh`. */
 export function newBackend(puller: Puller, store: Store): ApiBackend {

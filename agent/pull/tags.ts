@@ -2,7 +2,7 @@ import {setTimeout as delay} from 'node:timers/promises';
 import type {Digest} from '../../oci/digest.ts';
 import {UpstreamError} from '../../oci/error.ts';
 import type {Authority, ManifestHead, RepositoryName} from '../../oci/source.ts';
-import type {Caller} from '../access/caller.ts';
+import type {PullRights} from '../access/caller.ts';
 import type {TagRecord} from '../store/contract.ts';
 import {asksAs, keyOf, Once, type PullContext} from './context.ts';
 import type {Denied} from './denied.ts';
@@ -55,7 +55,7 @@ export class Tags {
   async resolve(
     name: RepositoryName,
     tag: string,
-    caller: Caller,
+    caller: PullRights,
     want: 'head' | 'body',
     signal: AbortSignal,
   ): Promise<Resolved> {
@@ -71,7 +71,7 @@ export class Tags {
     asked: Promise<Resolved>,
     name: RepositoryName,
     record: TagRecord,
-    caller: Caller,
+    caller: PullRights,
   ): Promise<Resolved> {
     const waited = new AbortController();
     const late = delay(PATIENCE_MS, 'late' as const, {signal: waited.signal, ref: false}).catch(() => 'late' as const);
@@ -89,7 +89,7 @@ export class Tags {
   async refresh(
     name: RepositoryName,
     tag: string,
-    caller: Caller,
+    caller: PullRights,
     signal: AbortSignal,
   ): Promise<{before: Digest | undefined; after: Resolved}> {
     const record = await this.#record(name, tag, caller.authority);
@@ -101,7 +101,7 @@ export class Tags {
   #shared(
     name: RepositoryName,
     tag: string,
-    caller: Caller,
+    caller: PullRights,
     record: TagRecord | undefined,
     want: 'head' | 'body',
     signal: AbortSignal,
@@ -135,11 +135,11 @@ export class Tags {
     // No manifest has no bytes: a HEAD that says so lies (C-056).
     if (head.digest !== undefined && head.sizeBytes !== undefined && head.sizeBytes > 0 && head.mediaType !== '')
       return this.#learned(name, tag, head.digest, head.mediaType, head.sizeBytes, head.authority);
-    return this.#fetch(name, tag, authority, {door: 'runtime', authority, allowPrivate});
+    return this.#fetch(name, tag, authority, {authority, allowPrivate});
   }
 
   /** The whole manifest by tag: its bytes say the digest (C-055). */
-  async #fetch(name: RepositoryName, tag: string, authority: Authority, caller: Caller): Promise<Resolved> {
+  async #fetch(name: RepositoryName, tag: string, authority: Authority, caller: PullRights): Promise<Resolved> {
     const content: ManifestContent = await this.#manifests.fetch(name, tag, caller, AbortSignal.timeout(60_000));
     const {digest, mediaType, bytes} = content;
     return {...(await this.#learned(name, tag, digest, mediaType, bytes.length, authority)), fetched: true};
@@ -165,7 +165,7 @@ export class Tags {
   async #failed(
     name: RepositoryName,
     tag: string,
-    caller: Caller,
+    caller: PullRights,
     record: TagRecord | undefined,
     error: unknown,
   ): Promise<Resolved> {
@@ -182,7 +182,7 @@ export class Tags {
     throw error;
   }
 
-  async #offline(name: RepositoryName, record: TagRecord | undefined, caller: Caller): Promise<Resolved> {
+  async #offline(name: RepositoryName, record: TagRecord | undefined, caller: PullRights): Promise<Resolved> {
     if (record !== undefined && (await this.#manifests.stored(name, record.digest, caller.authority)) !== undefined)
       return this.#as(record, 'stale', 'offline');
     throw new UpstreamError(
