@@ -16,6 +16,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** The command line knows both processes, but loads neither before it is asked for one. */
 const COMMAND_LINE = 'proc/cli.ts';
 const LAZILY = ['agent', 'webhook'];
+/** The configuration's section `upstreams` is in oci/, because both processes have it, and in the configuration's grammar. */
+const UPSTREAMS_SECTION = /^oci\/upstream-(?:schema|rules|files|render)\.ts$/;
+const GRAMMAR = /^proc\/config\//;
 const MAX_LINES = 300;
 
 interface Import {
@@ -46,9 +49,11 @@ function roomOf(path: string): string {
 }
 
 function isAllowed({file, path, lazy}: Import): boolean {
-  const [room, target] = [roomOf(file), roomOf(join(dirname(file), path))];
+  const imported = join(dirname(file), path);
+  const [room, target] = [roomOf(file), roomOf(imported)];
   if (room === target || MAY_IMPORT[room]?.includes(target)) return true;
   if (file.endsWith('.test.ts')) return target === 'test';
+  if (UPSTREAMS_SECTION.test(file)) return GRAMMAR.test(imported);
   return file === COMMAND_LINE && lazy && LAZILY.includes(target);
 }
 
@@ -70,6 +75,9 @@ for (const [name, file, text, allowed] of [
   ['the agent, lazily, by the command line', COMMAND_LINE, `await import('../agent/main.ts')`, true],
   ['a file that is no code', 'proc/cli.ts', `new URL('../package.json', import.meta.url)`, undefined],
   ['a worker of another room', 'oci/a.ts', `new Worker(new URL('../agent/b.ts', import.meta.url))`, false],
+  ['the grammar, by the section upstreams', 'oci/upstream-rules.ts', `import {b} from '../proc/config/b.ts';`, true],
+  ['the log, by the section upstreams', 'oci/upstream-rules.ts', `import {b} from '../proc/log.ts';`, false],
+  ['the grammar, by the registry client', 'oci/upstream.ts', `import {b} from '../proc/config/b.ts';`, false],
   ['the rigs, by a test', 'oci/a.test.ts', `import {FakeRegistry} from '../test/fake-registry.ts';`, true],
   ['another room, by a test', 'oci/a.test.ts', `import {b} from '../agent/b.ts';`, false],
 ] as const) {

@@ -146,9 +146,9 @@ export async function openAgent({flags}: Arguments): Promise<AgentClient> {
 async function dataOfFile(path: unknown): Promise<string | undefined> {
   if (typeof path !== 'string' || path === '') return undefined;
   const [{readConfigFile}, {valueAt}, {ConfigError}] = await Promise.all([
-    import('../config/file.ts'),
-    import('../config/layer.ts'),
-    import('../config/error.ts'),
+    import('../../proc/config/file.ts'),
+    import('../../proc/config/layer.ts'),
+    import('../../proc/config/error.ts'),
   ]);
   try {
     const data = valueAt((await readConfigFile(path)).tree, ['data']);

@@ -1,11 +1,11 @@
 import process from 'node:process';
 import {CommandError, EXIT, type Arguments, type Command} from '../../proc/command.ts';
-import {ConfigError} from '../config/error.ts';
+import {ConfigError} from '../../proc/config/error.ts';
+import type {Texts} from '../../proc/config/text-layer.ts';
 import {loadAgentConfig} from '../config/load.ts';
 import {renderAgentConfig} from '../config/render.ts';
 import type {AgentConfig} from '../config/shape.ts';
 import {handOver, isAskedToPrint} from '../handover.ts';
-import type {Texts} from '../config/text-layer.ts';
 import {SETTING_FLAGS} from './agent-flags.ts';
 
 /** `noost agent`: runs until it is told to stop. */

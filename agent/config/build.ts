@@ -1,10 +1,10 @@
 import {statfs} from 'node:fs/promises';
 import {dirname, resolve} from 'node:path';
+import {newUpstreamConfigs} from '../../oci/upstream-build.ts';
+import {parseAddress} from '../../proc/config/address.ts';
 import {DEFAULT_LISTENER} from './merge.ts';
-import {parseAddress} from './address.ts';
-import type {Settings, UpstreamSettings} from './schema.ts';
-import type {AgentConfig, CredentialConfig, ListenerConfig, StaleIfError, TlsConfig, UpstreamConfig} from './shape.ts';
-import {ANY_UPSTREAM} from './upstream-host.ts';
+import type {Settings} from './schema.ts';
+import type {AgentConfig, ListenerConfig} from './shape.ts';
 
 const DAY_MS = 86_400_000;
 const GIB = 1024 ** 3;
@@ -19,22 +19,12 @@ const DEFAULTS = {
   defaultUpstream: 'docker.io',
   /** A little under the 30 s that Kubernetes gives a pod to end. */
   drainMs: 25_000,
-  freshForMs: 30_000,
-  maxConnections: 32,
-  staleIfError: {
-    down: 30 * DAY_MS,
-    timeout: 30 * DAY_MS,
-    tooManyRequests: 30 * DAY_MS,
-    serverError: 30 * DAY_MS,
-    notFound: 0,
-  },
 } as const;
 
 /** Puts the defaults in. */
 export async function newAgentConfig(settings: Settings): Promise<AgentConfig> {
   const dataDir = resolve(settings.data ?? DEFAULTS.data);
   const defaultUpstream = settings.defaultUpstream ?? DEFAULTS.defaultUpstream;
-  const common = settings.upstreams?.find(({host}) => host === ANY_UPSTREAM);
   return {
     listeners: listenersOf(settings).map(newListener),
     adminListen: settings.adminListen ?? DEFAULTS.adminListen,
@@ -46,7 +36,7 @@ export async function newAgentConfig(settings: Settings): Promise<AgentConfig> {
     },
     defaultUpstream: defaultUpstream === 'none' ? undefined : defaultUpstream,
     allowPrivateUpstreams: settings.allowPrivateUpstreams ?? false,
-    upstreams: (settings.upstreams ?? []).map((upstream) => newUpstream(upstream, common)),
+    upstreams: newUpstreamConfigs(settings.upstreams ?? []),
     log: {level: settings.log?.level ?? 'info', format: settings.log?.format ?? 'auto'},
     drainMs: settings.drain ?? DEFAULTS.drainMs,
   };
@@ -64,54 +54,6 @@ function newListener(listener: ListenerSettings): ListenerConfig {
     door: 'runtime',
     secretFile: listener.secretFile,
     anyLocalProcess: listener.anyLocalProcess ?? false,
-  };
-}
-
-/** @param common the entry of `*`, whose values hold where this one says nothing. */
-function newUpstream(own: UpstreamSettings, common: UpstreamSettings | undefined): UpstreamConfig {
-  const all: Partial<UpstreamSettings> = {...common, ...own};
-  const tls = {...common?.tls, ...own.tls};
-  return {
-    host: own.host,
-    url: own.url,
-    mirrors: own.mirrors ?? [],
-    credentials: all.credentials === undefined ? undefined : newCredentials(all.credentials),
-    tls: Object.keys(tls).length === 0 ? undefined : newTls(tls),
-    freshForMs: all.freshFor ?? DEFAULTS.freshForMs,
-    staleIfError: newStaleIfError({...common?.staleIfError, ...own.staleIfError}),
-    maxConnections: all.maxConnections ?? DEFAULTS.maxConnections,
-    offline: all.offline ?? false,
-    cache: all.cache ?? 'always',
-  };
-}
-
-function newCredentials(said: NonNullable<UpstreamSettings['credentials']>): CredentialConfig {
-  return {
-    username: said.username,
-    passwordFile: said.passwordFile,
-    dockerConfigFile: said.dockerConfigFile,
-    credentialHelper: said.credentialHelper,
-    realms: said.realms ?? [],
-  };
-}
-
-function newTls(said: NonNullable<UpstreamSettings['tls']>): TlsConfig {
-  return {
-    caFile: said.caFile,
-    certFile: said.certFile,
-    keyFile: said.keyFile,
-    insecureSkipVerify: said.insecureSkipVerify ?? false,
-  };
-}
-
-function newStaleIfError(said: NonNullable<UpstreamSettings['staleIfError']>): StaleIfError {
-  const {down, timeout, tooManyRequests, serverError, notFound} = DEFAULTS.staleIfError;
-  return {
-    down: said.down ?? down,
-    timeout: said.timeout ?? timeout,
-    tooManyRequests: said.tooManyRequests ?? tooManyRequests,
-    serverError: said.serverError ?? serverError,
-    notFound: said.notFound ?? notFound,
   };
 }
 

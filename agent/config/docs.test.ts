@@ -4,11 +4,13 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {test} from 'node:test';
 import {parse, stringify} from 'yaml';
-import {ConfigError} from './error.ts';
-import {newJsonSchema, type JsonSchema} from './json-schema.ts';
+import {ConfigError} from '../../proc/config/error.ts';
+import type {JsonSchema} from '../../proc/config/json-schema.ts';
+import {withTables} from '../../proc/config/reference.ts';
 import {loadAgentConfig} from './load.ts';
-import {withReference} from './reference.ts';
+import {agentTables} from './reference.ts';
 import {renderAgentConfig} from './render.ts';
+import {AGENT_JSON_SCHEMA} from './settings.ts';
 
 /** With this set the two files are written instead of compared: NOOST_TEST_UPDATE=1 npm test -- agent/config/docs.test.ts */
 const isUpdate = process.env['NOOST_TEST_UPDATE'] === '1';
@@ -21,11 +23,14 @@ async function holdEqual(name: string, expected: string): Promise<void> {
 }
 
 test('docs/noost.schema.json is the schema of the code', async () => {
-  await holdEqual('noost.schema.json', `${JSON.stringify(newJsonSchema(), null, 2)}\n`);
+  await holdEqual('noost.schema.json', `${JSON.stringify(AGENT_JSON_SCHEMA, null, 2)}\n`);
 });
 
 test('docs/configuration.md has every key, flag, variable and default', async () => {
-  await holdEqual('configuration.md', withReference(await readFile(join(docs, 'configuration.md'), 'utf8')));
+  await holdEqual(
+    'configuration.md',
+    withTables(await readFile(join(docs, 'configuration.md'), 'utf8'), agentTables()),
+  );
 });
 
 test('every example of docs/configuration.md is a configuration, but for the files it names', async () => {
@@ -49,7 +54,7 @@ test('the defaults that the documentation shows are those that are in effect', a
   const effective = parse(
     renderAgentConfig(await loadAgentConfig({data: './data', upstreams: '[{host: ghcr.io}]'}, {})),
   ) as unknown;
-  const shown = newJsonSchema();
+  const shown = AGENT_JSON_SCHEMA;
   assert.deepEqual(withoutUndefined(defaultsOf(shown)), pick(effective, defaultsOf({...shown})));
   const upstream = shown.properties?.['upstreams']?.items ?? {};
   const [first] = (effective as {upstreams: unknown[]}).upstreams;

@@ -3,7 +3,7 @@ import {mkdtempDisposable, readFile, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {test} from 'node:test';
-import {ConfigError} from './error.ts';
+import {ConfigError} from '../../proc/config/error.ts';
 import {loadAgentConfig} from './load.ts';
 
 for (const page of ['docs/install.md', 'docs/operate.md', 'docs/when-it-fails.md'])

@@ -4,7 +4,7 @@ import {after, before, test} from 'node:test';
 import {loadAgentConfig} from './load.ts';
 import {renderAgentConfig} from './render.ts';
 import {ConfigRig} from './rig.ts';
-import {SETTINGS} from './settings.ts';
+import {KNOWN} from './settings.ts';
 import type {AgentConfig} from './shape.ts';
 
 let rig: ConfigRig;
@@ -37,7 +37,7 @@ const OTHER: Readonly<Record<string, string>> = {
   drain: '5s',
 };
 
-for (const {key, flag, variable} of SETTINGS) {
+for (const {key, flag, variable} of KNOWN.settings) {
   test(`${key} can be said as key, --${flag} and ${variable}, with the same effect`, async () => {
     const text = OTHER[key] ?? assert.fail(`no value for ${key}`);
     const [outer = '', inner] = key.split('.');

@@ -1,44 +1,21 @@
-import {formatPath, isRecord, valueAt, type Layer} from './layer.ts';
-import type {ConfigIssue} from './error.ts';
-import {SETTINGS} from './settings.ts';
-import type {TextLayer} from './text-layer.ts';
-
-/** What counts, from all layers. */
-export interface Merged extends Layer {
-  readonly issues: readonly ConfigIssue[];
-}
+import type {ConfigIssue} from '../../proc/config/error.ts';
+import {formatPath, isRecord, type Layer} from '../../proc/config/layer.ts';
+import {chooseSettings, type Merged} from '../../proc/config/merge.ts';
+import type {TextLayer} from '../../proc/config/text-layer.ts';
+import {KNOWN} from './settings.ts';
 
 export const DEFAULT_LISTENER = {address: '127.0.0.1:5055', door: 'runtime'};
 
 /** Flag beats variable beats file, setting by setting; a list is replaced, not added to. */
 export function mergeLayers(flags: TextLayer, variables: TextLayer, file: Layer | undefined): Merged {
-  const layers: readonly Layer[] = [flags, variables, ...(file === undefined ? [] : [file])];
-  const tree: Record<string, unknown> = {};
-  const winners = new Map<string, Layer>();
-  for (const {path, key} of SETTINGS) {
-    const winner = layers.find((layer) => valueAt(layer.tree, path) !== undefined);
-    if (winner === undefined) continue;
-    winners.set(key, winner);
-    put(tree, path, valueAt(winner.tree, path));
-  }
+  const chosen = chooseSettings(KNOWN.settings, [flags, variables, file]);
+  const {tree, winners} = chosen;
   const {listeners, issues, origins} = mergeListeners(flags, variables, winners.get('listeners'), tree['listeners']);
-  tree['listeners'] = listeners;
   return {
-    tree,
+    tree: {...tree, listeners},
     issues,
-    origin: (path) => {
-      const exact = origins.get(formatPath(path));
-      if (exact !== undefined) return exact;
-      const setting = SETTINGS.find((s) => s.path.every((name, i) => path[i] === name));
-      return (setting === undefined ? undefined : winners.get(setting.key)?.origin(path)) ?? 'default';
-    },
+    origin: (path) => origins.get(formatPath(path)) ?? chosen.origin(path),
   };
-}
-
-function put(tree: Record<string, unknown>, path: readonly string[], value: unknown): void {
-  const [name = '', ...rest] = path;
-  if (rest.length === 0) tree[name] = value;
-  else put((tree[name] ??= {}) as Record<string, unknown>, rest, value); // only this function writes to it
 }
 
 interface MergedListeners {

@@ -1,8 +1,9 @@
 import {stringify} from 'yaml';
-import {formatAddress} from './address.ts';
-import {formatDuration} from './duration.ts';
-import type {AgentConfig, ListenerConfig, UpstreamConfig} from './shape.ts';
-import {formatSize} from './size.ts';
+import {renderUpstream} from '../../oci/upstream-render.ts';
+import {formatAddress} from '../../proc/config/address.ts';
+import {formatDuration} from '../../proc/config/duration.ts';
+import {formatSize} from '../../proc/config/size.ts';
+import type {AgentConfig, ListenerConfig} from './shape.ts';
 
 /** The effective configuration as a file that says the same. It holds names of secret files, never a secret. */
 export function renderAgentConfig(config: AgentConfig): string {
@@ -36,20 +37,4 @@ function formatShare(share: number): string {
 
 function renderListener({host, port, door, secretFile, anyLocalProcess}: ListenerConfig): object {
   return {address: formatAddress({host, port}), door, secretFile, anyLocalProcess};
-}
-
-function renderUpstream({freshForMs, staleIfError, ...same}: UpstreamConfig): object {
-  const {host, url, mirrors, credentials, tls, ...rest} = same;
-  const stale = Object.entries(staleIfError).map(([key, ms]: [string, number]) => [key, formatDuration(ms)]);
-  // `mirrors` may not be said of "*", not even as an empty list.
-  return {
-    host,
-    url,
-    mirrors: mirrors.length === 0 ? undefined : mirrors,
-    credentials,
-    tls,
-    freshFor: formatDuration(freshForMs),
-    staleIfError: Object.fromEntries(stale),
-    ...rest,
-  };
 }

@@ -3,10 +3,10 @@ import {execFileSync} from 'node:child_process';
 import {chmod, mkdtemp, rm, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {ConfigError, type ConfigIssue} from './error.ts';
+import {ConfigError, type ConfigIssue} from '../../proc/config/error.ts';
 import {loadAgentConfig} from './load.ts';
 import type {AgentConfig} from './shape.ts';
-import type {Texts} from './text-layer.ts';
+import type {Texts} from '../../proc/config/text-layer.ts';
 
 /** For the tests beside it: a folder with the files that a configuration may name, good ones and bad ones. */
 export class ConfigRig implements AsyncDisposable {

@@ -1,34 +1,14 @@
-import {newJsonSchema, type JsonSchema} from './json-schema.ts';
+import {newJsonSchema} from '../../proc/config/json-schema.ts';
+import {settingsOf, type KnownSettings, type ShortSetting} from '../../proc/config/settings.ts';
+import {configSchema} from './schema.ts';
 
-/** One setting of the agent: a YAML key, a flag and a variable. */
-export interface Setting {
-  /** As in the file, e.g. `cache.maxSize`. */
-  readonly key: string;
-  readonly path: readonly string[];
-  /** Without dashes, e.g. `cache-max-size`. */
-  readonly flag: string;
-  readonly variable: string;
-  /** How the text of a flag or variable is read; `yaml` is for lists. */
-  readonly kind: 'text' | 'number' | 'boolean' | 'yaml';
-  readonly schema: JsonSchema;
-}
-
-/** A flag and variable that say in one word what takes a list in the file. */
-export interface ShortSetting {
-  readonly flag: string;
-  readonly variable: string;
-  readonly kind: 'text' | 'boolean';
-  readonly description: string;
-  /** The flag it is another name of, or `undefined` for those about the one runtime listener. */
-  readonly alias: string | undefined;
-}
-
-export const SHORT_SETTINGS: readonly ShortSetting[] = [
+const SHORT_SETTINGS: readonly ShortSetting[] = [
   {
     flag: 'listen',
     variable: 'NOOST_LISTEN',
     kind: 'text',
     alias: undefined,
+    list: 'listeners',
     description: 'Short for one runtime listener at this address, in place of all others',
   },
   {
@@ -36,6 +16,7 @@ export const SHORT_SETTINGS: readonly ShortSetting[] = [
     variable: 'NOOST_ANY_LOCAL_PROCESS',
     kind: 'boolean',
     alias: undefined,
+    list: 'listeners',
     description:
       'Short for anyLocalProcess of the one runtime listener: takes every caller on this machine for its runtime',
   },
@@ -44,6 +25,7 @@ export const SHORT_SETTINGS: readonly ShortSetting[] = [
     variable: 'NOOST_SECRET_FILE',
     kind: 'text',
     alias: undefined,
+    list: 'listeners',
     description: 'Short for secretFile of the one runtime listener',
   },
   {
@@ -55,33 +37,8 @@ export const SHORT_SETTINGS: readonly ShortSetting[] = [
   },
 ];
 
-/** Names the configuration file. */
-export const CONFIG_VARIABLE = 'NOOST_CONFIG';
+/** Published as docs/noost.schema.json. */
+export const AGENT_JSON_SCHEMA = newJsonSchema('Noost agent', configSchema);
 
-/** Every setting that can be said as one flag or variable, from the schema itself, so that none can be forgotten. */
-export const SETTINGS: readonly Setting[] = leaves(newJsonSchema(), []);
-
-function leaves(schema: JsonSchema, path: readonly string[]): Setting[] {
-  return Object.entries(schema.properties ?? {}).flatMap(([name, inner]) => {
-    const innerPath = [...path, name];
-    return inner.properties === undefined ? [newSetting(inner, innerPath)] : leaves(inner, innerPath);
-  });
-}
-
-function newSetting(schema: JsonSchema, path: readonly string[]): Setting {
-  const words = path.flatMap((name) => name.split(/(?=[A-Z])/)).map((word) => word.toLowerCase());
-  return {
-    key: path.join('.'),
-    path,
-    flag: words.join('-'),
-    variable: `NOOST_${words.join('_').toUpperCase()}`,
-    kind: kindOf(schema),
-    schema,
-  };
-}
-
-function kindOf({type}: JsonSchema): Setting['kind'] {
-  if (type === 'array') return 'yaml';
-  if (type === 'boolean') return 'boolean';
-  return type === 'integer' || type === 'number' ? 'number' : 'text';
-}
+/** What `noost agent` can be told by flags and variables. */
+export const KNOWN: KnownSettings = {settings: settingsOf(AGENT_JSON_SCHEMA), shorts: SHORT_SETTINGS};

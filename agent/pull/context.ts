@@ -1,7 +1,7 @@
 import type {Authority, RepositoryName, Upstream} from '../../oci/source.ts';
 import type {PullRights} from '../access/caller.ts';
 import type {Store} from '../store/contract.ts';
-import type {Policy} from './policy.ts';
+import type {Policy} from '../../oci/upstream-policy.ts';
 
 /** What every part of a pull stands on: handed in, so that tests hand in others. */
 export interface PullContext {

@@ -6,7 +6,7 @@ import type {PullRights} from '../access/caller.ts';
 import {asksAs, keyOf, Once, type PullContext} from './context.ts';
 import type {Denied} from './denied.ts';
 import {untilAborted} from './manifests.ts';
-import {staleForMs} from './policy.ts';
+import {staleForMs} from '../../oci/upstream-policy.ts';
 
 /** What is asked of a repository besides content. `digest` stands for referrers. */
 export interface PageQuery {

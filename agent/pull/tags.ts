@@ -7,7 +7,7 @@ import type {TagRecord} from '../store/contract.ts';
 import {asksAs, keyOf, Once, type PullContext} from './context.ts';
 import type {Denied} from './denied.ts';
 import {untilAborted, type ManifestContent, type Manifests} from './manifests.ts';
-import {staleForMs} from './policy.ts';
+import {staleForMs} from '../../oci/upstream-policy.ts';
 
 /** How long a tag that could be served stale waits for its upstream. */
 const PATIENCE_MS = 3_000;

@@ -1,11 +1,11 @@
-import {printable} from '../../proc/printable.ts';
+import type {z} from 'zod';
+import {printable} from '../printable.ts';
 import type {ConfigIssue} from './error.ts';
 import {formatPath, valueAt, type Layer, type Step} from './layer.ts';
-import {configSchema} from './schema.ts';
 
 /** What the schema says of a layer, an issue for each wrong value and each unknown key. */
-export function checkLayer(layer: Layer): readonly ConfigIssue[] {
-  const result = configSchema.safeParse(layer.tree);
+export function checkLayer(layer: Layer, schema: z.ZodType): readonly ConfigIssue[] {
+  const result = schema.safeParse(layer.tree);
   if (result.success) return [];
   const seen = new Set<string>(); // a value of the wrong type may also be too long: once is enough
   return result.error.issues.flatMap((issue) => {

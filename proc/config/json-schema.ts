@@ -1,5 +1,4 @@
 import {z} from 'zod';
-import {configSchema} from './schema.ts';
 
 /** As much of JSON Schema as ours consists of. */
 export interface JsonSchema {
@@ -13,8 +12,8 @@ export interface JsonSchema {
   readonly required?: readonly string[];
 }
 
-/** The JSON Schema of the configuration file, with descriptions and defaults: published as docs/noost.schema.json. */
-export function newJsonSchema(): JsonSchema {
+/** The JSON Schema of a configuration file, with descriptions and defaults: what docs/ publishes. */
+export function newJsonSchema(title: string, configSchema: z.ZodType): JsonSchema {
   const schema = z.toJSONSchema(configSchema, {
     io: 'input',
     override: ({jsonSchema}) => {
@@ -24,5 +23,5 @@ export function newJsonSchema(): JsonSchema {
       delete jsonSchema['shown'];
     },
   });
-  return {title: 'Noost agent', ...schema} as JsonSchema; // zod's own type allows `true` where ours never has it
+  return {title, ...schema} as JsonSchema; // zod's own type allows `true` where ours never has it
 }

@@ -27,3 +27,21 @@ export function valueAt(tree: unknown, path: readonly Step[]): unknown {
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
+
+export type Fields = Readonly<Record<string, unknown>>;
+
+/** The objects of a list, with their places in it; what is none is left to the schema. */
+export function recordsAt(config: Layer, key: string): readonly (readonly [number, Fields])[] {
+  const list = valueAt(config.tree, [key]);
+  if (!Array.isArray(list)) return [];
+  return (list as unknown[]).flatMap((item, i) => (isRecord(item) ? [[i, item] as const] : []));
+}
+
+/** `undefined` where `parse` would throw, and where there is no text: for the schema to say. */
+export function tried<T>(value: unknown, parse: (text: string) => T): T | undefined {
+  try {
+    return typeof value === 'string' ? parse(value) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,7 +1,7 @@
-import {matchUpstream} from '../../oci/match.ts';
-import type {UpstreamFailure} from '../../oci/error.ts';
-import type {RepositoryName} from '../../oci/source.ts';
-import type {StaleIfError, UpstreamConfig} from '../config/shape.ts';
+import {matchUpstream} from './match.ts';
+import type {UpstreamFailure} from './error.ts';
+import type {RepositoryName} from './source.ts';
+import type {StaleIfError, UpstreamConfig} from './upstream-config.ts';
 
 /** How the cache treats one upstream's answers (design §4.2). */
 export type Policy = Pick<UpstreamConfig, 'freshForMs' | 'staleIfError' | 'offline' | 'cache'> & {

@@ -1,16 +1,16 @@
 import {parseDocument} from 'yaml';
-import {didYouMean} from '../../proc/nearest.ts';
+import {didYouMean} from '../nearest.ts';
 import type {ConfigIssue} from './error.ts';
 import type {Layer} from './layer.ts';
-import {CONFIG_VARIABLE, SETTINGS, SHORT_SETTINGS, type Setting} from './settings.ts';
+import {CONFIG_VARIABLE, type KnownSettings, type Setting} from './settings.ts';
 
 /** Flags or variables, by their names; `undefined` is not said. */
 export type Texts = Readonly<Record<string, string | boolean | undefined>>;
 
-/** A layer of flags or of variables, with what stands for the one runtime listener apart. */
+/** A layer of flags or of variables, with what stands for the one item of a list apart. */
 export interface TextLayer extends Layer {
   readonly issues: readonly ConfigIssue[];
-  /** Flag (`listen`, `secret-file`, `any-local-process`) → value and where it was said. */
+  /** Flag (the agent's `listen`, for one) → value and where it was said. */
   readonly shorts: ReadonlyMap<string, {readonly value: string | boolean; readonly origin: string}>;
 }
 
@@ -26,16 +26,16 @@ const SERVICE_LINK =
   /^NOOST_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/;
 
 /** @param flags by their names without dashes; what is not a setting is ignored. */
-export function readFlags(flags: Texts): TextLayer {
-  return readTexts((name) => ({text: flags[name.flag], origin: `--${name.flag}`}), []);
+export function readFlags(flags: Texts, known: KnownSettings): TextLayer {
+  return readTexts(known, (name) => ({text: flags[name.flag], origin: `--${name.flag}`}), []);
 }
 
 /** @param env as `process.env`. Empty is not said. Unknown NOOST_ variables are issues. */
-export function readVariables(env: Texts): TextLayer {
+export function readVariables(env: Texts, settings: KnownSettings): TextLayer {
   const known = new Set([
     CONFIG_VARIABLE,
-    ...SETTINGS.map((s) => s.variable),
-    ...SHORT_SETTINGS.map((s) => s.variable),
+    ...settings.settings.map((s) => s.variable),
+    ...settings.shorts.map((s) => s.variable),
   ]);
   const unknown = Object.keys(env).filter(
     (name) =>
@@ -51,6 +51,7 @@ export function readVariables(env: Texts): TextLayer {
     message: `unknown variable${didYouMean(name, known)}`,
   }));
   return readTexts(
+    settings,
     (name) => ({text: env[name.variable] === '' ? undefined : env[name.variable], origin: name.variable}),
     issues,
   );
@@ -62,14 +63,15 @@ interface Said {
 }
 
 function readTexts(
+  {settings, shorts: known}: KnownSettings,
   look: (name: {readonly flag: string; readonly variable: string}) => Said,
   unknown: readonly ConfigIssue[],
 ): TextLayer {
   const issues = [...unknown];
   const origins = new Map<string, string>();
   const tree: Record<string, unknown> = {};
-  for (const setting of SETTINGS) {
-    const said = [look(setting), ...SHORT_SETTINGS.filter(({alias}) => alias === setting.flag).map(look)].filter(
+  for (const setting of settings) {
+    const said = [look(setting), ...known.filter(({alias}) => alias === setting.flag).map(look)].filter(
       ({text}) => text !== undefined,
     );
     const [first, second] = said;
@@ -83,24 +85,24 @@ function readTexts(
     origins.set(setting.key, first.origin);
     put(tree, setting.path, readText(setting.kind, first, setting.key, issues));
   }
-  const shorts = readShorts(look, issues, origins);
+  const shorts = readShorts(known, look, {issues, origins});
   return {tree, issues, shorts, origin: (path) => origins.get(longestKnown(origins, path)) ?? ''};
 }
 
 function readShorts(
+  known: KnownSettings['shorts'],
   look: (name: {readonly flag: string; readonly variable: string}) => Said,
-  issues: ConfigIssue[],
-  origins: ReadonlyMap<string, string>,
+  {issues, origins}: {issues: ConfigIssue[]; origins: ReadonlyMap<string, string>},
 ): TextLayer['shorts'] {
   const shorts = new Map<string, {value: string | boolean; origin: string}>();
-  for (const short of SHORT_SETTINGS.filter(({alias}) => alias === undefined)) {
+  for (const short of known.filter(({alias}) => alias === undefined)) {
     const said = look(short);
     if (said.text === undefined) continue;
     const value = readText(short.kind, said, short.flag, issues);
     if (typeof value === 'string' || typeof value === 'boolean') shorts.set(short.flag, {value, origin: said.origin});
-    const listeners = origins.get('listeners');
-    if (listeners !== undefined)
-      issues.push({path: '', origin: said.origin, message: `cannot be said together with ${listeners}`});
+    const list = short.list === undefined ? undefined : origins.get(short.list);
+    if (list !== undefined)
+      issues.push({path: '', origin: said.origin, message: `cannot be said together with ${list}`});
   }
   return shorts;
 }

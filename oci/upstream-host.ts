@@ -1,4 +1,4 @@
-import {isRepository, parseRegistry} from '../../oci/reference.ts';
+import {isRepository, parseRegistry} from './reference.ts';
 
 /** For the entry that all others take their defaults from. */
 export const ANY_UPSTREAM = '*';
