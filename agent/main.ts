@@ -152,15 +152,15 @@ async function listenAll(agent: Agent & {hop?: string}): Promise<Listening[]> {
   const listening: Listening[] = [];
   for (const listener of agent.config.listeners) {
     agent.doors.set(listener, await readDoor(listener));
-    const handle = newRegistry(parts, () => agent.doors.get(listener) ?? runtimeDoor(undefined, false));
+    const handle = newRegistry(parts, () => agent.doors.get(listener) ?? runtimeDoor([], false));
     listening.push(await listen(newServer(handle), listener));
   }
   return listening;
 }
 
 async function readDoor({secretFile, anyLocalProcess}: ListenerConfig): Promise<RuntimeDoor> {
-  const secret = secretFile === undefined ? undefined : (await readFile(secretFile, 'utf8')).trim();
-  return runtimeDoor(secret, anyLocalProcess);
+  const secrets = secretFile === undefined ? [] : [{text: (await readFile(secretFile, 'utf8')).trim()}];
+  return runtimeDoor(secrets, anyLocalProcess);
 }
 
 /** A bad file keeps the old configuration. */

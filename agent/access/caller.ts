@@ -26,15 +26,23 @@ export type Action = 'pull' | 'push' | 'delete';
 /** Where the node's runtime puts its secret: a header of its own, for `Authorization` is the runtime's (B-010). */
 export const SECRET_HEADER = 'noost-node-secret';
 
+/** A secret that proves a caller to be the node's runtime. */
+export interface Secret {
+  readonly text: string;
+  /** Until when it counts, for one that was replaced. `undefined`: as long as the door is open. */
+  readonly untilMs?: number;
+}
+
 export interface RuntimeDoor {
   readonly door: 'runtime';
-  /** SHA-256 of the secret: compared in constant time whatever the lengths. */
-  readonly secretHash: Buffer | undefined;
+  /** SHA-256 of each secret: compared in constant time whatever the lengths. */
+  readonly secrets: readonly {readonly hash: Buffer; readonly untilMs: number}[];
   readonly anyLocalProcess: boolean;
 }
 
-export function runtimeDoor(secret: string | undefined, anyLocalProcess: boolean): RuntimeDoor {
-  return {door: 'runtime', secretHash: secret === undefined ? undefined : sha256(secret), anyLocalProcess};
+export function runtimeDoor(secrets: readonly Secret[], anyLocalProcess: boolean): RuntimeDoor {
+  const hashed = secrets.map(({text, untilMs}) => ({hash: sha256(text), untilMs: untilMs ?? Infinity}));
+  return {door: 'runtime', secrets: hashed, anyLocalProcess};
 }
 
 /** The runtime door is for pulls only, whoever asks. */
@@ -43,15 +51,19 @@ const PROVEN: Caller = {door: 'runtime', authority: 'node', allowPrivate: true, 
 const BELIEVED: Caller = {...PROVEN, allowPrivate: false};
 const ANYONE: Caller = {...BELIEVED, authority: 'anonymous', may: () => false};
 
-/** A wrong secret is no error: the caller gets what anyone gets. */
-export function callerAt(door: RuntimeDoor, headers: IncomingHttpHeaders): Caller {
-  if (isSecret(door, headers[SECRET_HEADER])) return PROVEN;
+/**
+ * A wrong secret is no error: the caller gets what anyone gets.
+ * @param fromPath the secret that the request's path held, of a runtime that can send no header.
+ */
+export function callerAt(door: RuntimeDoor, headers: IncomingHttpHeaders, fromPath: string | undefined): Caller {
+  if (isSecret(door, headers[SECRET_HEADER]) || isSecret(door, fromPath)) return PROVEN;
   return door.anyLocalProcess ? BELIEVED : ANYONE;
 }
 
-function isSecret({secretHash}: RuntimeDoor, header: string | string[] | undefined): boolean {
-  if (secretHash === undefined || typeof header !== 'string') return false;
-  return timingSafeEqual(secretHash, sha256(header));
+function isSecret({secrets}: RuntimeDoor, said: string | string[] | undefined): boolean {
+  if (secrets.length === 0 || typeof said !== 'string') return false;
+  const hash = sha256(said);
+  return secrets.filter((secret) => timingSafeEqual(secret.hash, hash) && Date.now() < secret.untilMs).length > 0;
 }
 
 function sha256(text: string): Buffer {

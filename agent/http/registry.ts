@@ -4,6 +4,7 @@ import {OciError, UpstreamError} from '../../oci/error.ts';
 import {parseRequest, type OciRequest, type Pull} from '../../oci/request.ts';
 import type {Log} from '../../proc/log.ts';
 import {callerAt, type RuntimeDoor} from '../access/caller.ts';
+import {takeSecret} from '../access/secret-path.ts';
 import {answerFor} from '../pull/failure.ts';
 import type {Puller} from '../pull/puller.ts';
 import {API_VERSION, type Asked, type RegistryParts} from './asked.ts';
@@ -37,10 +38,11 @@ export function newRegistry(
       exchange.finish(parts.metrics, parts.log);
     });
     try {
-      const request = check(parse, req, parts.hop);
+      const {target, secret} = takeSecret(req.url ?? '');
+      const request = check(parse, {req, target}, parts.hop);
       if (request.kind === 'ping') return answerPing(res, exchange);
       describe(exchange, request, parts.puller);
-      const caller = callerAt(door(), req.headers);
+      const caller = callerAt(door(), req.headers, secret);
       if (answerWarmManifest(parts, {req, res, pull: request, caller, exchange})) return;
       void answer(parts, {req, res, pull: request, caller, exchange});
     } catch (error) {
@@ -49,11 +51,15 @@ export function newRegistry(
   };
 }
 
-function check(parse: (target: string) => OciRequest | undefined, req: IncomingMessage, hop: string): OciRequest {
+function check(
+  parse: (target: string) => OciRequest | undefined,
+  {req, target}: {readonly req: IncomingMessage; readonly target: string},
+  hop: string,
+): OciRequest {
   // First, so that who pushes is told this and not that there is no such endpoint.
   if (req.method !== 'GET' && req.method !== 'HEAD')
     throw new OciError('UNSUPPORTED', 'Images of upstreams are read-only here: push to the registry itself');
-  const request = parse(req.url ?? '');
+  const request = parse(target);
   if (request === undefined) throw new OciError('NAME_UNKNOWN', 'No such endpoint of the distribution API');
   const hops = req.headers[HOP_HEADER];
   if (

@@ -7,6 +7,7 @@ import {after, before, test} from 'node:test';
 import {AgentRig} from '../agent-rig.ts';
 import {ask, type Answer} from '../ask.ts';
 import {FakeRegistry, type FakeOptions} from '../fake-registry.ts';
+import {poll} from '../poll.ts';
 
 // Proof 8: what the node's credentials fetched is served only to who proves to be the node's runtime.
 
@@ -75,6 +76,34 @@ for (const auth of ['basic', 'bearer'] satisfies FakeOptions['auth'][]) {
         }
   });
 }
+
+test('a runtime that sends no headers proves itself by a path component, which no log line holds (B-071, B-080)', async () => {
+  await using registry = await FakeRegistry.start({auth: 'bearer'});
+  const image = registry.content.addImage('private', 'v1', [randomBytes(5000)]);
+  await using agent = await agentFor({'reg.test': {registry, credentials: true}});
+  const layer = `private/blobs/${String(image.layers[0])}`;
+  const wrong = SECRET.replace('0123', '3210');
+  for (const [path, status] of [
+    [`/v2/noost-secret-${SECRET}/`, 200],
+    [`/v2/noost-secret-${SECRET}/reg.test/private/manifests/v1`, 200],
+    [`/v2/noost-secret-${SECRET}/reg.test/${layer}`, 200],
+    [`/noost-secret-${SECRET}/v2/${layer}?ns=reg.test`, 200],
+    [`/v2/reg.test/${layer}`, 404],
+    [`/v2/noost-secret-${wrong}/reg.test/${layer}`, 404],
+    [`/v2/noost-secret-/reg.test/${layer}`, 404],
+    [`/v2/%6eoost-secret-${SECRET}/reg.test/${layer}`, 400],
+    [`/v2/reg.test/noost-secret-${SECRET}/${layer}`, 404],
+    [`/v2/noost-secret-${SECRET}/UPPER/${layer}`, 400],
+  ] as const)
+    assert.equal((await ask(agent.address, path)).status, status, path);
+  await poll('the last request is logged', () => agent.lines.filter((line) => line.includes('"access"')).length >= 10);
+  // The one that asks for a repository of that name is logged as such: that path holds no secret in its place.
+  const told = agent.lines.filter((line) => line.includes(SECRET) || line.includes(wrong));
+  assert.deepEqual(
+    told.filter((line) => !line.includes(`reg.test/noost-secret-`)),
+    [],
+  );
+});
 
 test('a private digest is not reachable through a public repository of the same registry', async () => {
   await using registry = await FakeRegistry.start({auth: 'bearer'});
