@@ -4,21 +4,30 @@
  */
 const STATUS = {
   BLOB_UNKNOWN: 404,
+  BLOB_UPLOAD_INVALID: 400,
+  BLOB_UPLOAD_UNKNOWN: 404,
   DENIED: 403,
   DIGEST_INVALID: 400,
+  MANIFEST_BLOB_UNKNOWN: 404,
   MANIFEST_INVALID: 400,
   MANIFEST_UNKNOWN: 404,
   NAME_INVALID: 400,
   NAME_UNKNOWN: 404,
   PAGINATION_NUMBER_INVALID: 400,
   RANGE_INVALID: 416,
+  SIZE_EXCEEDED: 413,
   SIZE_INVALID: 400,
+  TAG_INVALID: 400,
+  TOOMANYREQUESTS: 429,
   UNAUTHORIZED: 401,
   UNSUPPORTED: 405,
   // Not in the specification: docker/distribution's words for the 5XX.
   UNAVAILABLE: 503,
   UNKNOWN: 500,
+  STORAGE_FULL: 507,
 } as const;
+/** What the client reads where that is not our own word: clients know only the specification's. */
+const WIRE: {readonly [code in ErrorCode]?: string} = {SIZE_EXCEEDED: 'SIZE_INVALID', STORAGE_FULL: 'UNAVAILABLE'};
 export type ErrorCode = keyof typeof STATUS;
 
 /** A failure the client is told about. Anything else that is thrown becomes UNKNOWN and a log line. */
@@ -33,7 +42,7 @@ export class OciError extends Error {
     return STATUS[this.code];
   }
   toJSON(): object {
-    return {errors: [{code: this.code, message: this.message}]};
+    return {errors: [{code: WIRE[this.code] ?? this.code, message: this.message}]};
   }
 }
 

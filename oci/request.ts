@@ -31,10 +31,7 @@ export function parseRequest(
   target: string,
   options: {readonly defaultRegistry: string | undefined},
 ): OciRequest | undefined {
-  if (target.length > MAX_TARGET) throw new OciError('NAME_INVALID', 'The request target is longer than 8 KiB');
-  const mark = target.indexOf('?');
-  const path = decodePath(mark === -1 ? target : target.slice(0, mark));
-  const query = new URLSearchParams(mark === -1 ? '' : target.slice(mark + 1));
+  const {path, query} = splitTarget(target);
   if (path === '/v2/' || path === '/v2') return {kind: 'ping'};
   const [, full, kind, reference = '', tags] = ENDPOINT.exec(path.startsWith('/v2/') ? path.slice(4) : '') ?? [];
   if (full === undefined) return undefined;
@@ -49,7 +46,20 @@ export function parseRequest(
   return {kind: 'tag', name, named, tag: reference};
 }
 
-/** Decodes the few characters that may be encoded; everything that could change the path's meaning is refused (D-030). */
+/**
+ * The path and the query of a request target. Decodes the few characters that may be encoded; everything that could
+ * change the path's meaning is refused (D-030).
+ * @throws {OciError} NAME_INVALID
+ */
+export function splitTarget(target: string): {readonly path: string; readonly query: URLSearchParams} {
+  if (target.length > MAX_TARGET) throw new OciError('NAME_INVALID', 'The request target is longer than 8 KiB');
+  const mark = target.indexOf('?');
+  return {
+    path: decodePath(mark === -1 ? target : target.slice(0, mark)),
+    query: new URLSearchParams(mark === -1 ? '' : target.slice(mark + 1)),
+  };
+}
+
 function decodePath(path: string): string {
   const decoded = path.replace(/%[0-9a-fA-F]{2}/g, (code) => ENCODED[code.toUpperCase()] ?? code);
   if (!/^\/[A-Za-z0-9._~:+@[\]/=-]*$/.test(decoded) || decoded.includes('//') || /\/\.{1,2}(?:\/|$)/.test(decoded))
@@ -84,7 +94,8 @@ function parseName(
   );
 }
 
-function digestIn(text: string): Digest {
+/** @throws {OciError} DIGEST_INVALID */
+export function digestIn(text: string): Digest {
   if (!isDigest(text)) throw new OciError('DIGEST_INVALID', 'Not a sha256 or sha512 digest');
   return text;
 }
