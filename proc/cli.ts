@@ -227,7 +227,10 @@ function onOutputError(error: NodeJS.ErrnoException): void {
   process.exit(EXIT.failed);
 }
 
-if (import.meta.main) {
+/** Runs what was typed, and ends with its exit code. */
+export async function runProgram(): Promise<void> {
   process.stdout.on('error', onOutputError);
   process.exitCode = await runCli(process.argv.slice(2));
 }
+
+if (import.meta.main) await runProgram();

@@ -11,7 +11,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   agent: ['oci', 'kube', 'proc'],
   webhook: ['oci', 'kube', 'proc'],
   bench: ['oci', 'kube', 'proc', 'agent', 'webhook', 'test'],
-  test: ['oci', 'kube', 'proc', 'agent', 'webhook', 'bench'],
+  test: ['oci', 'kube', 'proc', 'agent', 'webhook', 'bench', 'image'],
+  image: [],
 };
 /** The command line knows both processes, but loads neither before it is asked for one. */
 const COMMAND_LINE = 'proc/cli.ts';
