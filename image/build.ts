@@ -19,7 +19,18 @@ const ARCHITECTURES: Readonly<Record<string, string>> = {x64: 'amd64', arm64: 'a
 
 /** What a program never reads. Licences stay. */
 const LEFT_OUT = /\.(?:d\.[cm]?ts|ts|[cm]ts|map|md|markdown|flow|tsbuildinfo|yml)$/i;
-const LEFT_OUT_FOLDERS = new Set(['test', 'tests', '__tests__', 'docs', 'example', 'examples', 'benchmark', 'benchmarks', '.github', 'man']);
+const LEFT_OUT_FOLDERS = new Set([
+  'test',
+  'tests',
+  '__tests__',
+  'docs',
+  'example',
+  'examples',
+  'benchmark',
+  'benchmarks',
+  '.github',
+  'man',
+]);
 
 interface PackageJson {
   readonly name: string;
@@ -83,7 +94,15 @@ async function installedFor(cpu: string): Promise<{readonly path: string} & Asyn
   if (cpu === process.arch) return {path: CHECKOUT, [Symbol.asyncDispose]: async () => {}};
   const path = await mkdtemp(join(tmpdir(), 'noost-build-'));
   for (const file of ['package.json', 'package-lock.json']) await copyFile(join(CHECKOUT, file), join(path, file));
-  const flags = ['--omit=dev', '--ignore-scripts', '--os=linux', `--cpu=${cpu}`, '--libc=glibc', '--no-audit', '--no-fund'];
+  const flags = [
+    '--omit=dev',
+    '--ignore-scripts',
+    '--os=linux',
+    `--cpu=${cpu}`,
+    '--libc=glibc',
+    '--no-audit',
+    '--no-fund',
+  ];
   execFileSync('npm', ['ci', ...flags], {cwd: path, stdio: 'inherit'});
   return {path, [Symbol.asyncDispose]: async () => await rm(path, {recursive: true, force: true})};
 }
@@ -108,9 +127,13 @@ async function copyPackage(from: string, to: string, cpu: string): Promise<void>
 async function licences(root: string, packages: readonly LockedPackage[]): Promise<string> {
   const texts: string[] = [];
   for (const {path, name, version, license} of packages) {
-    const files = (await readdir(join(root, path))).filter((file) => /^(?:licen[cs]e|notice|copying)/i.test(file)).toSorted();
+    const files = (await readdir(join(root, path)))
+      .filter((file) => /^(?:licen[cs]e|notice|copying)/i.test(file))
+      .toSorted();
     const parts = await Promise.all(files.map(async (file) => await readFile(join(root, path, file), 'utf8')));
-    texts.push(`${name} ${version} (${license ?? 'see its text'})\n\n${parts.map((text) => text.trim()).join('\n\n')}\n`);
+    texts.push(
+      `${name} ${version} (${license ?? 'see its text'})\n\n${parts.map((text) => text.trim()).join('\n\n')}\n`,
+    );
   }
   return texts.join(`\n${'-'.repeat(80)}\n\n`);
 }

@@ -30,7 +30,10 @@ export async function buildImage({tag, arch, base, node, storage = []}: ImageOpt
   const {version} = JSON.parse(readFileSync(join(CHECKOUT, 'package.json'), 'utf8')) as {version: string}; // our file
   const args = {VERSION: version, REVISION: git('rev-parse', 'HEAD') ?? 'unknown', TARGETARCH: arch};
   const images = {...(base === undefined ? {} : {BASE_IMAGE: base}), ...(node === undefined ? {} : {NODE_IMAGE: node})};
-  const buildArgs = Object.entries({...args, ...images}).flatMap(([name, value]) => ['--build-arg', `${name}=${value}`]);
+  const buildArgs = Object.entries({...args, ...images}).flatMap(([name, value]) => [
+    '--build-arg',
+    `${name}=${value}`,
+  ]);
   const options = ['--isolation', 'chroot', '--format', 'oci', '--no-cache', '--quiet', '--timestamp', sourceDate()];
   // Debian's buildah knows .dockerignore by itself.
   const words = [...storage, 'build', ...options, '--arch', arch, ...buildArgs, '--tag', tag, '.'];

@@ -38,13 +38,16 @@ export function newSbom(product: Product, packages: readonly LockedPackage[]): s
   return `${JSON.stringify(bill, undefined, 1)}\n`;
 }
 
-function newComponent(locked: LockedPackage): {readonly 'bom-ref': string} {
+function newComponent(locked: LockedPackage) {
   const {name, version, license, integrity, path} = locked;
   const [, algorithm = '', digest = ''] = /^sha(256|384|512)-(.+)$/.exec(integrity ?? '') ?? [];
   return {
     // The same version may be installed in two places.
     'bom-ref': `${purl(locked)}#${path}`,
-    ...{type: 'library', name, version, purl: purl(locked)},
+    type: 'library',
+    name,
+    version,
+    purl: purl(locked),
     ...(license === undefined ? {} : {licenses: [{license: {id: license}}]}),
     ...(digest === ''
       ? {}

@@ -33,10 +33,15 @@ export async function makeBaseImages(folder: string, storage: readonly string[])
   await mkdir(dirname(join(folder, 'usr/local/bin/node')), {recursive: true});
   await copyFile(program, join(folder, 'usr/local/bin/node'));
   await writeFile(join(folder, 'base.Dockerfile'), 'FROM scratch\nADD base.tar /\n');
-  await writeFile(join(folder, 'node.Dockerfile'), 'FROM scratch\nADD node.tar /\nCOPY usr/local/bin/node /usr/local/bin/node\n');
+  await writeFile(
+    join(folder, 'node.Dockerfile'),
+    'FROM scratch\nADD node.tar /\nCOPY usr/local/bin/node /usr/local/bin/node\n',
+  );
   for (const name of ['base', 'node']) {
     const flags = ['--isolation', 'chroot', '--quiet', '--timestamp', EPOCH, '-f', join(folder, `${name}.Dockerfile`)];
-    await run('buildah', [...storage, 'build', ...flags, '-t', `localhost/noost-test-${name}`, folder], {timeoutMs: 300_000});
+    await run('buildah', [...storage, 'build', ...flags, '-t', `localhost/noost-test-${name}`, folder], {
+      timeoutMs: 300_000,
+    });
   }
   return {base: 'localhost/noost-test-base', node: 'localhost/noost-test-node'};
 }
