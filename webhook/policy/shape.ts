@@ -138,7 +138,10 @@ export type Resolution =
 
 /** An image that is to be judged. */
 export interface ImageInQuestion extends ImageInObject {
-  /** The canonical upstream identity (rewriting reversed), or why there is none: then no policy accepts the image. */
+  /**
+   * The canonical upstream identity (rewriting reversed), or why there is none: then no policy accepts the image.
+   * What pins must keep the tag, also the `latest` that nobody wrote: rules on tags are asked again afterwards.
+   */
   readonly identity: ImageIdentity | {readonly unreadable: string};
   /**
    * What its tag is at the registry, as far as somebody asked. Without it, or where it is another digest than the
@@ -169,6 +172,7 @@ export const REASONS = {
   'denied-by-rule': false,
   'denied-by-default': false,
   'digest-missing': false,
+  'tag-unproven': false,
   'reference-unreadable': false,
   'signature-unsupported': false,
   'policy-broken': false,
