@@ -17,8 +17,18 @@ const HELPER_MS = 600_000;
 const MAX_FILE = 1024 * 1024;
 const MAX_LOGINS = 64;
 
+/** Where an endpoint's logins come from. */
+export interface CredentialSource {
+  /** Further domains that may be sent these credentials for a token (C-007). */
+  readonly realms: readonly string[];
+  /** @param keyedOnly the host was not configured: only what is keyed by host is for it (design §4.1). */
+  get(name: RepositoryName, keyedOnly: boolean): Promise<Credential | undefined>;
+  /** The registry refused what it was sent. */
+  expire(): void;
+}
+
 /** An upstream's credentials, as they are now. */
-export class Credentials {
+export class Credentials implements CredentialSource {
   readonly #settings: CredentialSettings;
   readonly #now: () => number;
   readonly #failed: (message: string) => void;
@@ -106,7 +116,8 @@ export class Credentials {
   }
 }
 
-function identityOf(login: Login): string {
+/** A name for the login that says nothing of it. */
+export function identityOf(login: Login): string {
   return createHash('sha256').update(JSON.stringify(login)).digest('base64url').slice(0, 22);
 }
 

@@ -1,4 +1,4 @@
-import type {Credentials} from './credentials.ts';
+import type {CredentialSource} from './credentials.ts';
 import type {Guard} from './guard.ts';
 import type {HttpReply} from './http-reply.ts';
 import type {Authority, RepositoryName} from './source.ts';
@@ -36,7 +36,7 @@ export interface EndpointOptions {
   /** Allows private addresses whatever a question allows. */
   readonly allowPrivate: boolean;
   /** Whether `credentials` were written for this very host; otherwise only what is keyed by host is for it. */
-  readonly credentials: Credentials | undefined;
+  readonly credentials: CredentialSource | undefined;
   readonly keyedOnly: boolean;
   /** Whether there is a client certificate. */
   readonly certificate: boolean;

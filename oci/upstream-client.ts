@@ -1,5 +1,5 @@
 import {LRUCache} from 'lru-cache';
-import {Credentials} from './credentials.ts';
+import {Credentials, type CredentialSource} from './credentials.ts';
 import {Endpoint} from './endpoint.ts';
 import {UpstreamError} from './error.ts';
 import {Guard, type OwnAddress, type Resolve} from './guard.ts';
@@ -23,6 +23,8 @@ export interface UpstreamsOptions {
   /** HTTPS_PROXY, HTTP_PROXY, NO_PROXY. */
   readonly env: ProxyEnv;
   readonly timeouts?: Partial<Timeouts>;
+  /** In place of what the settings say, for every registry, keyed by its host. */
+  readonly credentials?: CredentialSource;
   readonly lookup?: Resolve;
   /** Monotonic, in milliseconds. */
   readonly now?: () => number;
@@ -126,7 +128,8 @@ export class Upstreams {
     settings: UpstreamSettings | undefined,
     configured: boolean,
   ): RegistryUpstream {
-    const credentials = settings?.credentials && this.#newCredentials(label, settings.credentials);
+    const credentials =
+      this.#options.credentials ?? (settings?.credentials && this.#newCredentials(label, settings.credentials));
     const place = {registry, label, settings, credentials};
     const mirrors = (settings?.mirrors ?? []).map((mirror) =>
       this.#newEndpoint({...place, kind: 'mirror', url: new URL(mirror), configured: true}),
@@ -146,7 +149,7 @@ export class Upstreams {
     url: URL;
     configured: boolean;
     settings: UpstreamSettings | undefined;
-    credentials: Credentials | undefined;
+    credentials: CredentialSource | undefined;
   }): Endpoint {
     const {
       hop,
