@@ -52,6 +52,7 @@ export interface Requirements {
   readonly digest?: boolean;
   /** Not in this version: a policy that asks for it accepts nothing. */
   readonly signature?: unknown;
+  readonly signatures?: unknown;
 }
 
 export interface Rule {
