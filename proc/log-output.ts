@@ -13,9 +13,11 @@ export interface LogOutput {
   close(waitMs: number): Promise<void>;
 }
 
-/** Lines of this time are written together, up to about BATCH characters: a write a turn of the loop cost more than the lines. */
+/** Lines of this time are written together, up to BATCH bytes: a write a turn of the loop cost more than the lines. */
 const FLUSH_MS = 20;
 const BATCH = 64 * 1024;
+/** Of a UTF-16 unit in UTF-8. */
+const MAX_UNIT_BYTES = 3;
 
 /**
  * An output to `fd` that buffers at most `maxBufferedBytes`. Pipes are written through the event loop, not through
@@ -48,7 +50,9 @@ function reopened(fd: number): number {
 class BufferedOutput implements LogOutput {
   readonly #stream: Writable;
   readonly #maxBytes: number;
-  #batch = '';
+  /** Bytes and not strings: strings that wait are copied by every collection of the young generation. */
+  readonly #batch = Buffer.allocUnsafeSlow(BATCH);
+  #batched = 0;
   #flushing: NodeJS.Timeout | undefined;
   /** Bytes handed to the stream and not yet written. */
   #inFlight = 0;
@@ -68,15 +72,17 @@ class BufferedOutput implements LogOutput {
   }
 
   write(line: string): void {
-    // A UTF-16 unit is at most three bytes; counting it as one keeps this cheap and the bound within a factor.
-    if (this.#closed || this.#inFlight + this.#batch.length + line.length > this.#maxBytes) {
+    // A unit is at most three bytes; counting it as one keeps this cheap and the bound within a factor.
+    if (this.#closed || this.#inFlight + this.#batched + line.length > this.#maxBytes) {
       this.#droppedLines++;
       this.#unreported++;
       return;
     }
-    this.#batch += line;
-    if (this.#batch.length >= BATCH) this.#flush();
-    else this.#flushing ??= setTimeout(() => this.#flush(), FLUSH_MS);
+    const mostBytes = line.length * MAX_UNIT_BYTES;
+    if (mostBytes > BATCH - this.#batched) this.#flush();
+    if (mostBytes > BATCH) return this.#send(Buffer.from(line));
+    this.#batched += this.#batch.write(line, this.#batched);
+    this.#flushing ??= setTimeout(() => this.#flush(), FLUSH_MS);
   }
 
   async close(waitMs: number): Promise<void> {
@@ -99,11 +105,15 @@ class BufferedOutput implements LogOutput {
   #flush(): void {
     clearTimeout(this.#flushing);
     this.#flushing = undefined;
-    const batch = this.#batch;
-    if (batch === '' || this.#closed) return;
-    this.#batch = '';
-    this.#inFlight += batch.length;
-    this.#stream.write(batch, () => this.#written(batch.length));
+    if (this.#batched === 0 || this.#closed) return;
+    const bytes = Buffer.from(this.#batch.subarray(0, this.#batched)); // a copy: the stream keeps it for as long as it likes
+    this.#batched = 0;
+    this.#send(bytes);
+  }
+
+  #send(bytes: Buffer): void {
+    this.#inFlight += bytes.length;
+    this.#stream.write(bytes, () => this.#written(bytes.length));
   }
 
   #written(length: number): void {

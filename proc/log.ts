@@ -12,11 +12,24 @@ export interface Log {
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
-  /** The one line of a request (E-015). Flat fields; cheap: not walked for secrets, so give it none. */
-  access(fields: AccessFields): void;
+  /**
+   * The one line of a request (E-015). Flat fields; cheap: not walked for secrets, so give it none.
+   * @param known further fields that many lines share, as `renderFields` made them once.
+   */
+  access(fields: AccessFields, known?: string): void;
 }
 
 export type AccessFields = Readonly<Record<string, string | number | boolean | undefined>>;
+
+/** Fields as an access line holds them: to be kept for as long as lines repeat them. */
+export function renderFields(fields: AccessFields): string {
+  let text = '';
+  for (const key in fields) {
+    const value = fields[key];
+    if (value !== undefined) text += `,"${key}":${typeof value === 'string' ? quoted(value) : String(value)}`;
+  }
+  return text;
+}
 
 /** The log of a process, with what only its owner may do. */
 export interface ProcessLog extends Log {
@@ -40,8 +53,6 @@ export interface LogOptions {
 const CLOSE_MS = 1000;
 /** Of a string in an access line: names have 255 characters at most (D-032), so this cuts only hostile ones. */
 const MAX_ACCESS_STRING = 512;
-/** Most lines are, and need no closer look. */
-const NOT_ASCII = /[^\n -~]/;
 /** JSON itself escapes below U+0020; these it lets through, and a terminal obeys some of them (D-037). */
 const LEFT_BY_JSON = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu;
 
@@ -56,8 +67,7 @@ export function newLog(options: LogOptions): ProcessLog {
   const isText = options.format === 'text' || (options.format === 'auto' && isTerminal);
   const colour = isTerminal && process.env['NO_COLOR'] === undefined;
   const write = (line: string): void => {
-    const safe = NOT_ASCII.test(line) ? line.replace(LEFT_BY_JSON, escapeCharacter) : line;
-    output.write(isText ? readableLine(safe, colour) : safe);
+    output.write(isText ? readableLine(line, colour) : line);
   };
   return new PinoLog(output, write, options.level);
 }
@@ -72,7 +82,10 @@ class PinoLog implements ProcessLog {
     this.#output = output;
     this.#write = write;
     const formatters = {level: (label: string) => ({level: label})};
-    this.#pino = pino({level, base: null, timestamp: stdTimeFunctions.isoTime, formatters}, {write});
+    const safely = (line: string): void => {
+      write(line.replace(LEFT_BY_JSON, escapeCharacter));
+    };
+    this.#pino = pino({level, base: null, timestamp: stdTimeFunctions.isoTime, formatters}, {write: safely});
     output.onRecovered = (lines) => {
       this.warn('log lines were dropped: standard output is not read fast enough', {lines});
     };
@@ -99,15 +112,10 @@ class PinoLog implements ProcessLog {
     this.#log('error', message, fields);
   }
 
-  access(fields: AccessFields): void {
+  access(fields: AccessFields, known = ''): void {
     if (!this.#pino.isLevelEnabled('info')) return;
     // By hand, in pino's form: there is one of these a request.
-    let line = `{"level":"info","time":"${this.#clock.now()}","msg":"access"`;
-    for (const key in fields) {
-      const value = fields[key];
-      if (value !== undefined) line += `,"${key}":${typeof value === 'string' ? quoted(value) : String(value)}`;
-    }
-    this.#write(`${line}}\n`);
+    this.#write(`{"level":"info","time":"${this.#clock.now()}","msg":"access"${known}${renderFields(fields)}}\n`);
   }
 
   close(): Promise<void> {
@@ -135,6 +143,7 @@ class IsoClock {
 const PLAIN = /^[ !#-[\]-~]*$/;
 
 function quoted(value: string): string {
-  if (value.length <= MAX_ACCESS_STRING) return PLAIN.test(value) ? `"${value}"` : JSON.stringify(value);
-  return JSON.stringify(`${value.slice(0, MAX_ACCESS_STRING)}…`);
+  if (value.length <= MAX_ACCESS_STRING && PLAIN.test(value)) return `"${value}"`;
+  const cut = value.length <= MAX_ACCESS_STRING ? value : `${value.slice(0, MAX_ACCESS_STRING)}…`;
+  return JSON.stringify(cut).replace(LEFT_BY_JSON, escapeCharacter);
 }

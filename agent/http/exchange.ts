@@ -1,9 +1,37 @@
 import type {IncomingMessage, ServerResponse} from 'node:http';
-import type {Log} from '../../proc/log.ts';
+import {renderFields, type Log} from '../../proc/log.ts';
 import {methodLabel, type ByteSource, type Metrics, type RequestKind, type Result} from '../metrics.ts';
 
 /** In log and metrics only, as other servers have it: the client went before there was an answer. */
 const CLIENT_LEFT = 499;
+
+/** What a request is about. One object for requests that repeat: its part of the access line is made once. */
+export class Subject {
+  readonly kind: RequestKind;
+  readonly upstream: string;
+  #rendered: string | undefined;
+  readonly #repository: string | undefined;
+  readonly #reference: string | undefined;
+
+  constructor(kind: RequestKind, upstream = '', repository?: string, reference?: string) {
+    this.kind = kind;
+    this.upstream = upstream;
+    this.#repository = repository;
+    this.#reference = reference;
+  }
+
+  get rendered(): string {
+    const {kind, upstream} = this;
+    return (this.#rendered ??= renderFields({
+      kind,
+      upstream,
+      repository: this.#repository,
+      reference: this.#reference,
+    }));
+  }
+}
+
+const UNKNOWN = new Subject('other');
 
 /** What of a request is told afterwards: one record feeds the access line and the metrics (design §1.8). */
 export class Exchange {
@@ -11,11 +39,8 @@ export class Exchange {
   readonly requestId: string;
   readonly #startedAt = performance.now();
   #firstByteAt: number | undefined;
-  kind: RequestKind = 'other';
+  subject = UNKNOWN;
   result: Result = 'error';
-  upstream = '';
-  repository: string | undefined;
-  reference: string | undefined;
   source: ByteSource = 'cache';
   sentBytes = 0;
   /** Why it was answered so: a reason code, or the text of the error. */
@@ -48,7 +73,8 @@ export class Exchange {
     const aborted = !res.writableFinished && !this.brokenOff;
     // A client that left before any answer was sent none: 200 would be a lie.
     const code = res.headersSent ? res.statusCode : CLIENT_LEFT;
-    const {kind, result, upstream} = this;
+    const {result, subject} = this;
+    const {kind, upstream} = subject;
     metrics.answered({
       kind,
       method: methodLabel(this.method),
@@ -63,13 +89,9 @@ export class Exchange {
     }
     if (aborted) metrics.clientAborts.inc({kind});
     if (this.staleBecause !== undefined) metrics.stale.inc({upstream, reason: this.staleBecause});
-    log.access({
+    const fields = {
       id: this.requestId,
       method: this.method,
-      kind,
-      upstream,
-      repository: this.repository,
-      reference: this.reference,
       status: code,
       bytes: this.sentBytes,
       seconds: Math.round(seconds * 1e6) / 1e6,
@@ -79,7 +101,8 @@ export class Exchange {
       brokenOff: this.brokenOff || undefined,
       aborted: aborted || undefined,
       agent: clientFamily(this.#req.headers['user-agent']),
-    });
+    };
+    log.access(fields, subject.rendered);
   }
 }
 

@@ -9,7 +9,7 @@ import {answerFor} from '../pull/failure.ts';
 import type {Puller} from '../pull/puller.ts';
 import {API_VERSION, type Asked, type RegistryParts} from './asked.ts';
 import {answerBlob} from './blob.ts';
-import {Exchange} from './exchange.ts';
+import {Exchange, Subject} from './exchange.ts';
 import {answerManifest, answerWarmManifest} from './manifest.ts';
 import {answerPage} from './page.ts';
 import {ClientGone} from './send.ts';
@@ -41,7 +41,7 @@ export function newRegistry(
       const {target, secret} = takeSecret(req.url ?? '');
       const request = check(parse, {req, target}, parts.hop);
       if (request.kind === 'ping') return answerPing(res, exchange);
-      describe(exchange, request, parts.puller);
+      exchange.subject = subjectOf(request, parts.puller);
       const caller = callerAt(door(), req.headers, secret);
       if (answerWarmManifest(parts, {req, res, pull: request, caller, exchange})) return;
       void answer(parts, {req, res, pull: request, caller, exchange});
@@ -72,11 +72,18 @@ function check(
   return request;
 }
 
-function describe(exchange: Exchange, pull: Pull, puller: Puller): void {
-  exchange.kind = pull.kind;
-  exchange.upstream = puller.label(pull.name);
-  exchange.repository = `${pull.name.registry}/${pull.name.repository}`;
-  exchange.reference = pull.kind === 'tag' ? pull.tag : 'digest' in pull ? pull.digest : undefined;
+const PING = new Subject('ping');
+const subjects = new WeakMap<Pull, Subject>();
+
+/** Kept by the parsed request; a reload may have given its upstream another name. */
+function subjectOf(pull: Pull, puller: Puller): Subject {
+  const upstream = puller.label(pull.name);
+  const known = subjects.get(pull);
+  if (known?.upstream === upstream) return known;
+  const reference = pull.kind === 'tag' ? pull.tag : 'digest' in pull ? pull.digest : undefined;
+  const subject = new Subject(pull.kind, upstream, `${pull.name.registry}/${pull.name.repository}`, reference);
+  subjects.set(pull, subject);
+  return subject;
 }
 
 async function answer(parts: RegistryParts, asked: Omit<Asked, 'signal'>): Promise<void> {
@@ -102,7 +109,7 @@ async function answer(parts: RegistryParts, asked: Omit<Asked, 'signal'>): Promi
     }
   } catch (error) {
     if (error instanceof UpstreamError && error.failure === 'unauthorized')
-      parts.metrics.withoutCredentials.inc({upstream: asked.exchange.upstream});
+      parts.metrics.withoutCredentials.inc({upstream: asked.exchange.subject.upstream});
     answerError(
       answerFor(error, pull.kind === 'blob' ? 'blob' : pull.kind === 'tags' ? 'name' : 'manifest', pull.name.registry),
       asked,
@@ -112,7 +119,7 @@ async function answer(parts: RegistryParts, asked: Omit<Asked, 'signal'>): Promi
 }
 
 function answerPing(res: ServerResponse, exchange: Exchange): void {
-  exchange.kind = 'ping';
+  exchange.subject = PING;
   exchange.result = 'hit';
   res.writeHead(200, {...API_VERSION, 'content-type': 'application/json', 'content-length': 2}).end('{}');
 }
