@@ -1,4 +1,5 @@
-import {Counter, Gauge, Histogram, Registry, collectDefaultMetrics} from 'prom-client';
+import {Counter, Gauge, Histogram, Registry, collectDefaultMetrics, type Metric} from 'prom-client';
+import {TalliedCounter, TimesHistogram, type Times} from './tally.ts';
 
 /** Everything is under this prefix (E-001). */
 const PREFIX = 'noost_';
@@ -12,29 +13,45 @@ export type ByteSource = 'cache' | 'upstream' | 'peer';
 const KINDS: readonly RequestKind[] = ['blob', 'manifest', 'tag', 'tags', 'referrers', 'ping', 'other'];
 const SOURCES: readonly ByteSource[] = ['cache', 'upstream', 'peer'];
 
+/** What is told of requests by their labels. */
+interface Labels {
+  readonly kind: RequestKind;
+  readonly method: string;
+  readonly code: number;
+  readonly result: Result;
+  readonly upstream: string;
+}
+interface Answered extends Labels {
+  readonly seconds: number;
+  readonly firstByteSeconds: number;
+}
+interface Answers extends Labels {
+  readonly requests: {count: number};
+  readonly duration: Times;
+  readonly firstByte: Times;
+}
+
 /** What Prometheus scrapes (E-001…E-014). Label values are bounded: never a repository, a tag, a digest or an address. */
 export class Metrics {
   readonly registry = new Registry();
-  readonly #requests = this.#counter('requests_total', 'Requests answered', [
+  readonly #requests = this.#tallied('requests_total', 'Requests answered', [
     'kind',
     'method',
     'code',
     'result',
     'upstream',
   ]);
-  readonly #duration = this.#histogram('request_duration_seconds', 'From a request to the last byte of its answer', [
+  readonly #duration = this.#times('request_duration_seconds', 'From a request to the last byte of its answer', [
     'kind',
     'result',
   ]);
-  readonly #firstByte = this.#histogram('first_byte_seconds', 'From a request to the first byte of its answer', [
-    'result',
-  ]);
-  readonly responseBytes = this.#counter(
+  readonly #firstByte = this.#times('first_byte_seconds', 'From a request to the first byte of its answer', ['result']);
+  readonly #responseBytes = this.#tallied(
     'response_bytes_total',
     'Bytes of content sent to clients, by where they came from',
     ['source'],
   );
-  readonly savedBytes = this.#counter(
+  readonly #savedBytes = this.#tallied(
     'upstream_saved_bytes_total',
     'Bytes sent to clients that no upstream had to send again',
     ['source'],
@@ -105,16 +122,19 @@ export class Metrics {
   );
   readonly unexpectedErrors = this.#counter('unexpected_errors_total', 'Errors that nothing was prepared for: bugs');
   readonly #buildInfo = this.#gauge('build_info', 'Always 1; the labels say what runs', ['version', 'node']);
-  readonly #bound = new Map<string, {requests: {inc(): void}; duration: {observe(s: number): void}}>();
-  readonly #sent = new Map<ByteSource, {sent: Counter.Internal; saved: Counter.Internal}>();
-  readonly #firstBytes = new Map<Result, {observe(s: number): void}>();
+  readonly #answers = new Map<string, Answers>();
+  #latest: Answers | undefined;
+  readonly #sent = new Map<ByteSource, {readonly sent: {count: number}; readonly saved: {count: number}}>();
 
   constructor(version: string) {
     collectDefaultMetrics({register: this.registry});
     this.#buildInfo.set({version, node: process.versions.node}, 1);
     for (const kind of KINDS) this.clientAborts.inc({kind}, 0);
-    for (const source of SOURCES) this.responseBytes.inc({source}, 0);
-    for (const source of SOURCES) this.savedBytes.inc({source}, 0);
+    for (const source of SOURCES) {
+      this.#responseBytes.inc({source}, 0);
+      this.#savedBytes.inc({source}, 0);
+      this.#sent.set(source, {sent: this.#responseBytes.tally({source}), saved: this.#savedBytes.tally({source})});
+    }
     for (const source of ['upstream', 'mirror', 'peer', 'hosted']) this.upstreamBytes.inc({source}, 0);
     for (const reason of ['integrity', 'upstream', 'store', 'abandoned']) this.fillFailures.inc({reason}, 0);
     for (const reason of ['full', 'never', 'proof']) this.bypasses.inc({reason}, 0);
@@ -124,44 +144,52 @@ export class Metrics {
     for (const kind of ['blob', 'manifest', 'tag']) this.cacheObjects.set({kind}, 0);
   }
 
-  /** One answered request. Looking labels up costs more than counting: the counters of a combination are kept. */
-  answered(what: {
-    kind: RequestKind;
-    method: string;
-    code: number;
-    result: Result;
-    upstream: string;
-    seconds: number;
-    firstByteSeconds: number;
-  }): void {
-    const {kind, method, code, result, upstream} = what;
+  /** One answered request. Looking labels up costs more than counting: requests mostly are as the last one was. */
+  answered(what: Answered): void {
+    const latest = this.#latest;
+    const answers = latest !== undefined && isSame(latest, what) ? latest : this.#answersOf(what);
+    answers.requests.count++;
+    answers.duration.observe(what.seconds);
+    answers.firstByte.observe(what.firstByteSeconds);
+  }
+
+  #answersOf({kind, method, code, result, upstream}: Answered): Answers {
     const key = `${kind} ${method} ${code} ${result} ${upstream}`;
-    let bound = this.#bound.get(key);
-    if (bound === undefined) {
-      bound = {
-        requests: this.#requests.labels({kind, method, code: String(code), result, upstream}),
-        duration: this.#duration.labels({kind, result}),
+    let answers = this.#answers.get(key);
+    if (answers === undefined) {
+      answers = {
+        kind,
+        method,
+        code,
+        result,
+        upstream,
+        requests: this.#requests.tally({kind, method, code: String(code), result, upstream}),
+        duration: this.#duration.times({kind, result}),
+        firstByte: this.#firstByte.times({result}),
       };
-      this.#bound.set(key, bound); // as bounded as the labels are
+      this.#answers.set(key, answers); // as bounded as the labels are
     }
-    bound.requests.inc();
-    bound.duration.observe(what.seconds);
-    let first = this.#firstBytes.get(result);
-    if (first === undefined) this.#firstBytes.set(result, (first = this.#firstByte.labels({result})));
-    first.observe(what.firstByteSeconds);
+    return (this.#latest = answers);
   }
 
   /** Bytes of a body. What came from the cache, or arrived for somebody else anyway, no upstream sent for this client. */
   sentBytes(source: ByteSource, bytes: number, result: Result): void {
-    let bound = this.#sent.get(source);
-    if (bound === undefined) {
-      bound = {sent: this.responseBytes.labels({source}), saved: this.savedBytes.labels({source})};
-      this.#sent.set(source, bound);
-    }
-    bound.sent.inc(bytes);
-    if (source === 'cache' || result === 'coalesced') bound.saved.inc(bytes);
+    const tallies = this.#sent.get(source);
+    if (tallies === undefined) return; // all sources are there from the start
+    tallies.sent.count += bytes;
+    if (source === 'cache' || result === 'coalesced') tallies.saved.count += bytes;
   }
 
+  #tallied(name: string, help: string, labelNames: readonly string[]): TalliedCounter {
+    return this.#registered(new TalliedCounter({name: PREFIX + name, help, labelNames}));
+  }
+  #times(name: string, help: string, labelNames: readonly string[]): TimesHistogram {
+    return this.#registered(new TimesHistogram({name: PREFIX + name, help, labelNames, buckets: DURATION_BUCKETS}));
+  }
+  #registered<M extends Metric>(metric: M): M {
+    this.registry.registerMetric(metric);
+    return metric;
+  }
   #counter(name: string, help: string, labelNames: readonly string[] = []): Counter {
     return new Counter({name: PREFIX + name, help, labelNames, registers: [this.registry]});
   }
@@ -177,6 +205,16 @@ export class Metrics {
       registers: [this.registry],
     });
   }
+}
+
+function isSame(a: Labels, b: Labels): boolean {
+  return (
+    a.kind === b.kind &&
+    a.method === b.method &&
+    a.code === b.code &&
+    a.result === b.result &&
+    a.upstream === b.upstream
+  );
 }
 
 /** The method as a label: what is not expected is one value. */
