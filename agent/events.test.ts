@@ -15,6 +15,7 @@ function newWarnings(): Log & {readonly warnings: string[]} {
     info: nothing,
     error: nothing,
     access: nothing,
+    audit: nothing,
   };
 }
 

@@ -1,6 +1,5 @@
 import {randomBytes} from 'node:crypto';
 import {once} from 'node:events';
-import {readFile} from 'node:fs/promises';
 import type {RequestListener} from 'node:http';
 import {join} from 'node:path';
 import {parseRegistry} from '../oci/reference.ts';
@@ -9,13 +8,13 @@ import {policyFor} from '../oci/upstream-policy.ts';
 import {listen, type Listening} from '../proc/listen.ts';
 import {newLog, type ProcessLog} from '../proc/log.ts';
 import {SOCKET_NAME} from './api/socket.ts';
-import {runtimeDoor, type RuntimeDoor} from './access/caller.ts';
+import type {HostedHandler} from './hosted/http/asked.ts';
 import {needRestart} from './config/reload.ts';
-import type {AgentConfig, ListenerConfig} from './config/shape.ts';
+import type {AgentConfig} from './config/shape.ts';
+import {Doors} from './doors.ts';
 import {newEvents, type Events} from './events.ts';
 import {newAdmin} from './http/admin.ts';
 import {loadNative} from './http/native.ts';
-import {newRegistry} from './http/registry.ts';
 import {Repeats} from './http/repeats.ts';
 import {Sender} from './http/send.ts';
 import {newServer} from './http/server.ts';
@@ -36,7 +35,9 @@ interface Agent {
   readonly upstreams: Upstreams;
   readonly puller: Puller;
   readonly sender: Sender;
-  readonly doors: Map<ListenerConfig, RuntimeDoor>;
+  /** What is pushed and kept here; `undefined` where there is no direct listener. */
+  readonly hosted?: {readonly answer: HostedHandler};
+  doors?: Doors;
   stopping: boolean;
 }
 
@@ -55,7 +56,8 @@ export async function runAgent(config: AgentConfig, load: () => Promise<AgentCon
   const listening: Listening[] = [];
   try {
     listening.push(await listen(newServer(newAdmin(adminParts(agent))), config.adminListen));
-    const registries = await listenAll(agent);
+    agent.doors = await openDoors(agent);
+    const registries = agent.doors.listening;
     listening.push(...(await listenForCommands(agent)));
     listening.push(...registries);
     onReload = () => void reload(agent, load);
@@ -108,7 +110,6 @@ async function newAgent(config: AgentConfig): Promise<Agent> {
     upstreams,
     puller,
     sender,
-    doors: new Map(),
     stopping: false,
     hop,
   });
@@ -141,26 +142,18 @@ function lazyApi(agent: Agent): RequestListener {
   };
 }
 
-async function listenAll(agent: Agent & {hop?: string}): Promise<Listening[]> {
-  const parts = {
+async function openDoors(agent: Agent & {hop?: string}): Promise<Doors> {
+  const {hosted, events} = agent;
+  return Doors.open({
     ...agent,
     hop: agent.hop ?? '',
     repeats: new Repeats(),
+    config: () => agent.config,
+    degraded: () => events.degraded(),
+    answerHosted: hosted?.answer,
     defaultRegistry: () =>
       agent.config.defaultUpstream === undefined ? undefined : parseRegistry(agent.config.defaultUpstream),
-  };
-  const listening: Listening[] = [];
-  for (const listener of agent.config.listeners) {
-    agent.doors.set(listener, await readDoor(listener));
-    const handle = newRegistry(parts, () => agent.doors.get(listener) ?? runtimeDoor([], false));
-    listening.push(await listen(newServer(handle), listener));
-  }
-  return listening;
-}
-
-async function readDoor({secretFile, anyLocalProcess}: ListenerConfig): Promise<RuntimeDoor> {
-  const secrets = secretFile === undefined ? [] : [{text: (await readFile(secretFile, 'utf8')).trim()}];
-  return runtimeDoor(secrets, anyLocalProcess);
+  });
 }
 
 /** A bad file keeps the old configuration. */
@@ -170,11 +163,7 @@ async function reload(agent: Agent, load: () => Promise<AgentConfig>): Promise<v
     const next = await load();
     const fixed = needRestart(agent.config, next);
     if (fixed.length > 0) log.warn('some settings change only with a restart', {settings: fixed.join(', ')});
-    const listeners = [...agent.doors.keys()];
-    for (const [i, listener] of listeners.entries()) {
-      const changed = next.listeners[i];
-      if (changed !== undefined && !fixed.includes('listeners')) agent.doors.set(listener, await readDoor(changed));
-    }
+    if (!fixed.includes('listeners')) await agent.doors?.reload(next);
     agent.config = next;
     agent.upstreams.reload(next.upstreams);
     agent.store.setLimits(next.limits);
@@ -238,6 +227,7 @@ async function shutDown(agent: Agent, listening: readonly Listening[]): Promise<
   agent.stopping = true; // readiness fails from now on
   const [admin, ...registries] = listening;
   await Promise.all(registries.map((one) => one.drain(agent.config.drainMs)));
+  await agent.doors?.close();
   await agent.puller.close();
   await agent.upstreams.close();
   await agent.store.close();

@@ -6,11 +6,32 @@ const PREFIX = 'noost_';
 /** To beyond a minute (E-003): a cold layer of some GiB takes that long. */
 const DURATION_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180, 600];
 
-export type RequestKind = 'blob' | 'manifest' | 'tag' | 'tags' | 'referrers' | 'ping' | 'other';
+export type RequestKind =
+  | 'blob'
+  | 'manifest'
+  | 'tag'
+  | 'tags'
+  | 'referrers'
+  | 'upload'
+  | 'catalog'
+  | 'token'
+  | 'ping'
+  | 'other';
 export type Result = 'hit' | 'miss' | 'stale' | 'bypass' | 'coalesced' | 'error';
 export type ByteSource = 'cache' | 'upstream' | 'peer';
 
-const KINDS: readonly RequestKind[] = ['blob', 'manifest', 'tag', 'tags', 'referrers', 'ping', 'other'];
+const KINDS: readonly RequestKind[] = [
+  'blob',
+  'manifest',
+  'tag',
+  'tags',
+  'referrers',
+  'upload',
+  'catalog',
+  'token',
+  'ping',
+  'other',
+];
 const SOURCES: readonly ByteSource[] = ['cache', 'upstream', 'peer'];
 
 /** What is told of requests by their labels. */
@@ -30,6 +51,12 @@ interface Answers extends Labels {
   readonly duration: Times;
   readonly firstByte: Times;
 }
+/** How a login ended. */
+export type LoginOutcome = (typeof LOGIN_OUTCOMES)[number];
+const LOGIN_OUTCOMES = ['right', 'wrong', 'throttled', 'busy'] as const;
+/** Why a direct listener refused: nobody was named, wrong credentials, too many guesses, no right to do it. */
+export type Refusal = (typeof REFUSALS)[number];
+const REFUSALS = ['unnamed', 'credentials', 'guesses', 'rights'] as const;
 
 /** What Prometheus scrapes (E-001…E-014). Label values are bounded: never a repository, a tag, a digest or an address. */
 export class Metrics {
@@ -108,6 +135,15 @@ export class Metrics {
   readonly diskFree = this.#gauge('disk_free_bytes', 'Free bytes of the file system that the cache is on');
   readonly uploadsOpen = this.#gauge('uploads_open', 'Upload sessions of pushes; none in this version');
   readonly ssrfDenied = this.#counter('ssrf_denied_total', 'Addresses that the agent refused to ask', ['where']);
+  readonly logins = this.#counter('logins_total', 'Who came to a direct listener with a password or a token', [
+    'outcome',
+  ]);
+  readonly refusals = this.#counter('refusals_total', 'Requests that a direct listener refused', ['reason']);
+  readonly filesOk = this.#gauge(
+    'listener_file_ok',
+    'Whether the certificate (tls) or the users of the direct listeners could be read when they last changed',
+    ['kind'],
+  );
   readonly configReloaded = this.#gauge(
     'config_reload_success_timestamp_seconds',
     'When the configuration was last read well',
@@ -142,6 +178,8 @@ export class Metrics {
     for (const where of ['upstream', 'redirect', 'realm']) this.ssrfDenied.inc({where}, 0);
     for (const side of ['client', 'upstream']) this.resumes.inc({side}, 0);
     for (const kind of ['blob', 'manifest', 'tag']) this.cacheObjects.set({kind}, 0);
+    for (const outcome of LOGIN_OUTCOMES) this.logins.inc({outcome}, 0);
+    for (const reason of REFUSALS) this.refusals.inc({reason}, 0);
   }
 
   /** One answered request. Looking labels up costs more than counting: requests mostly are as the last one was. */

@@ -1,8 +1,11 @@
 import {chmod, lstat, unlink} from 'node:fs/promises';
 import {once} from 'node:events';
-import type {Server} from 'node:http';
+import type {Server as PlainServer} from 'node:http';
+import type {Server as TlsServer} from 'node:https';
 import {connect, isIPv6} from 'node:net';
 import {setTimeout as delay} from 'node:timers/promises';
+
+type Server = PlainServer | TlsServer;
 
 /** A TCP address, or the path of a unix socket. */
 export type ListenAddress = {readonly host: string; readonly port: number} | {readonly path: string};

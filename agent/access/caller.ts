@@ -17,7 +17,7 @@ export interface Caller extends PullRights {
   /** The name it proved to have: for the audit and for upload sessions. `undefined`: nobody in particular. */
   readonly identity: string | undefined;
   /** Whether it may do this with a hosted repository. What is not asked here is not allowed (D-043). */
-  may(action: Action, repository: string): boolean;
+  readonly may: (action: Action, repository: string) => boolean;
 }
 
 /** What can be done with a hosted repository. None includes another. */

@@ -7,6 +7,8 @@ import {parseScopes} from './scope.ts';
 /** A form with scopes and a password. */
 const MAX_FORM = 64 << 10;
 const MAX_QUERY = 8_192;
+/** Nobody has said who it is yet, so it had better be quick (D-038). */
+const FORM_MS = 10_000;
 
 export interface TokenAnswer {
   readonly token: string;
@@ -76,10 +78,15 @@ async function readForm(access: DirectAccess, req: IncomingMessage): Promise<Que
 async function readText(req: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
-  for await (const chunk of req as AsyncIterable<Buffer>) {
-    sizeBytes += chunk.length;
-    if (sizeBytes > MAX_FORM) throw new OciError('DENIED', 'The form for a token is too long');
-    chunks.push(chunk);
+  const slow = setTimeout(() => req.destroy(), FORM_MS);
+  try {
+    for await (const chunk of req as AsyncIterable<Buffer>) {
+      sizeBytes += chunk.length;
+      if (sizeBytes > MAX_FORM) throw new OciError('DENIED', 'The form for a token is too long');
+      chunks.push(chunk);
+    }
+  } finally {
+    clearTimeout(slow);
   }
   return Buffer.concat(chunks).toString('utf8');
 }

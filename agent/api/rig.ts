@@ -62,7 +62,14 @@ export class ApiRig implements AsyncDisposable {
   static async start(): Promise<ApiRig> {
     const rig = new ApiRig(await mkdtemp(join(tmpdir(), 'noost-')));
     const note = (message: string): void => void rig.logged.push(message);
-    const log: Log = {debug: note, info: note, warn: note, error: note, access: () => undefined};
+    const log: Log = {
+      debug: note,
+      info: note,
+      warn: note,
+      error: note,
+      access: () => undefined,
+      audit: () => undefined,
+    };
     rig.#listening = await listen(createServer(newApi(rig.#backend(), log)), {path: rig.socket});
     return rig;
   }

@@ -11,6 +11,7 @@ const GROUPS: Readonly<Record<string, string>> = {
   defaultUpstream: 'Upstreams',
   allowPrivateUpstreams: 'Upstreams',
   upstreams: 'Upstreams',
+  hosted: 'Hosted images',
   log: 'Logs',
 };
 

@@ -4,7 +4,7 @@ import {newUpstreamConfigs} from '../../oci/upstream-build.ts';
 import {parseAddress} from '../../proc/config/address.ts';
 import {DEFAULT_LISTENER} from './merge.ts';
 import type {Settings} from './schema.ts';
-import type {AgentConfig, ListenerConfig} from './shape.ts';
+import type {AgentConfig, HostedConfig, ListenerConfig} from './shape.ts';
 
 const DAY_MS = 86_400_000;
 const GIB = 1024 ** 3;
@@ -19,14 +19,20 @@ const DEFAULTS = {
   defaultUpstream: 'docker.io',
   /** A little under the 30 s that Kubernetes gives a pod to end. */
   drainMs: 25_000,
+  names: ['**'],
+  /** What every client takes (P-24). */
+  maxManifestBytes: 4 * 1024 ** 2,
+  maxBlobBytes: 16 * GIB,
+  uploadExpiryMs: DAY_MS,
 } as const;
 
 /** Puts the defaults in. */
 export async function newAgentConfig(settings: Settings): Promise<AgentConfig> {
   const dataDir = resolve(settings.data ?? DEFAULTS.data);
   const defaultUpstream = settings.defaultUpstream ?? DEFAULTS.defaultUpstream;
+  const listeners = listenersOf(settings).map(newListener);
   return {
-    listeners: listenersOf(settings).map(newListener),
+    listeners,
     adminListen: settings.adminListen ?? DEFAULTS.adminListen,
     dataDir,
     limits: {
@@ -37,6 +43,7 @@ export async function newAgentConfig(settings: Settings): Promise<AgentConfig> {
     defaultUpstream: defaultUpstream === 'none' ? undefined : defaultUpstream,
     allowPrivateUpstreams: settings.allowPrivateUpstreams ?? false,
     upstreams: newUpstreamConfigs(settings.upstreams ?? []),
+    hosted: listeners.some(({door}) => door === 'direct') ? newHosted(settings.hosted ?? {}) : undefined,
     log: {level: settings.log?.level ?? 'info', format: settings.log?.format ?? 'auto'},
     drainMs: settings.drain ?? DEFAULTS.drainMs,
   };
@@ -51,9 +58,27 @@ function listenersOf(settings: Settings): readonly ListenerSettings[] {
 function newListener(listener: ListenerSettings): ListenerConfig {
   return {
     ...listener.address,
-    door: 'runtime',
+    door: listener.door ?? 'runtime',
     secretFile: listener.secretFile,
     anyLocalProcess: listener.anyLocalProcess ?? false,
+    tls: newTls(listener.tls),
+    insecure: listener.insecure ?? false,
+    users: {htpasswdFile: listener.users?.htpasswdFile, anonymous: listener.users?.anonymous ?? 'none'},
+  };
+}
+
+function newTls({certFile, keyFile}: ListenerSettings['tls'] & object = {}): ListenerConfig['tls'] {
+  return certFile === undefined || keyFile === undefined ? undefined : {certFile, keyFile}; // rules.ts: both or none
+}
+
+function newHosted(said: NonNullable<Settings['hosted']>): HostedConfig {
+  return {
+    names: said.names ?? DEFAULTS.names,
+    host: said.host,
+    immutableTags: said.immutableTags ?? [],
+    maxManifestBytes: said.maxManifestSize ?? DEFAULTS.maxManifestBytes,
+    maxBlobBytes: said.maxBlobSize ?? DEFAULTS.maxBlobBytes,
+    uploadExpiryMs: said.uploadExpiry ?? DEFAULTS.uploadExpiryMs,
   };
 }
 

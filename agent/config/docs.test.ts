@@ -51,9 +51,9 @@ test('every example of docs/configuration.md is a configuration, but for the fil
 });
 
 test('the defaults that the documentation shows are those that are in effect', async () => {
-  const effective = parse(
-    renderAgentConfig(await loadAgentConfig({data: './data', upstreams: '[{host: ghcr.io}]'}, {})),
-  ) as unknown;
+  const listeners = '[{address: "127.0.0.1:1", door: direct, users: {anonymous: pull}}]';
+  const flags = {data: './data', upstreams: '[{host: ghcr.io}]', listeners};
+  const effective = parse(renderAgentConfig(await loadAgentConfig(flags, {}))) as unknown;
   const shown = AGENT_JSON_SCHEMA;
   assert.deepEqual(withoutUndefined(defaultsOf(shown)), pick(effective, defaultsOf({...shown})));
   const upstream = shown.properties?.['upstreams']?.items ?? {};

@@ -1,7 +1,8 @@
 import {checkUpstreamFiles} from '../../oci/upstream-files.ts';
 import type {ConfigIssue} from '../../proc/config/error.ts';
 import type {Layer} from '../../proc/config/layer.ts';
-import {checkFile, pathsIn, type Check} from '../../proc/config/named-file.ts';
+import {checkFile, checkKeyPair, pathsIn, type Check} from '../../proc/config/named-file.ts';
+import {parseHtpasswd} from '../access/htpasswd.ts';
 
 const MIN_SECRET = 16;
 const MAX_SECRET = 1024;
@@ -9,7 +10,11 @@ const MAX_SECRET = 1024;
 /** Looks at every file the configuration names: that it can be read now, and that it is what it should be. */
 export async function checkFiles(config: Layer): Promise<readonly ConfigIssue[]> {
   const secrets = pathsIn(config, 'listeners', ['secretFile']).map((path) => checkFile(config, path, checkSecret));
-  return (await Promise.all([...secrets, checkUpstreamFiles(config)])).flat();
+  const users = pathsIn(config, 'listeners', ['users', 'htpasswdFile']).map((path) =>
+    checkFile(config, path, checkUsers),
+  );
+  const pairs = pathsIn(config, 'listeners', ['tls', 'certFile']).map((path) => checkKeyPair(config, path));
+  return (await Promise.all([...secrets, ...users, ...pairs, checkUpstreamFiles(config)])).flat();
 }
 
 /** The node's secret as the file has it, trimmed. @throws {SyntaxError} if it is too short, too long, or no header can carry it. */
@@ -26,5 +31,14 @@ const checkSecret: Check = (content) => {
     return undefined;
   } catch {
     return `expected a secret of ${String(MIN_SECRET)} to ${String(MAX_SECRET)} printable characters without spaces in the file`;
+  }
+};
+
+const checkUsers: Check = (content) => {
+  try {
+    parseHtpasswd(content);
+    return undefined;
+  } catch (error) {
+    return `expected a file of users: ${(error as Error).message}`;
   }
 };

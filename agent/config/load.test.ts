@@ -32,20 +32,30 @@ const OTHER: Readonly<Record<string, string>> = {
   defaultUpstream: 'none',
   allowPrivateUpstreams: 'true',
   upstreams: '[{host: a.example}]',
+  'hosted.names': '[team/**]',
+  'hosted.host': 'registry.example.com',
+  'hosted.immutableTags': '["**:v*"]',
+  'hosted.maxManifestSize': '5MiB',
+  'hosted.maxBlobSize': '5GiB',
+  'hosted.uploadExpiry': '5h',
   'log.level': 'debug',
   'log.format': 'json',
   drain: '5s',
 };
 
+/** What is hosted needs a listener where it is pushed. */
+const DIRECT = {NOOST_LISTENERS: '[{address: "127.0.0.1:1", door: direct, users: {anonymous: pull}}]'};
+
 for (const {key, flag, variable} of KNOWN.settings) {
   test(`${key} can be said as key, --${flag} and ${variable}, with the same effect`, async () => {
     const text = OTHER[key] ?? assert.fail(`no value for ${key}`);
+    const env = key.startsWith('hosted.') ? DIRECT : {};
     const [outer = '', inner] = key.split('.');
     await writeFile(rig.path('one.yaml'), inner === undefined ? `${outer}: ${text}` : `${outer}: {${inner}: ${text}}`);
-    const inFile = renderAgentConfig(await loadAgentConfig({config: rig.path('one.yaml')}, {}));
-    assert.equal(renderAgentConfig(await loadAgentConfig({[flag]: text}, {})), inFile);
-    assert.equal(renderAgentConfig(await loadAgentConfig({}, {[variable]: text})), inFile);
-    assert.notEqual(renderAgentConfig(await loadAgentConfig({}, {})), inFile);
+    const inFile = renderAgentConfig(await loadAgentConfig({config: rig.path('one.yaml')}, env));
+    assert.equal(renderAgentConfig(await loadAgentConfig({[flag]: text}, env)), inFile);
+    assert.equal(renderAgentConfig(await loadAgentConfig({}, {...env, [variable]: text})), inFile);
+    assert.notEqual(renderAgentConfig(await loadAgentConfig({}, env)), inFile);
   });
 }
 

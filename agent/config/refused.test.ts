@@ -46,15 +46,9 @@ const REFUSED: readonly (readonly [yaml: string, path: string, line: number, exp
     1,
     /is also listeners\[0\]/,
   ],
-  [
-    'listeners: [{address: "127.0.0.1:1", door: direct}]',
-    'listeners[0].door',
-    1,
-    /^not built in this version; expected runtime/,
-  ],
   ['listeners: [{address: "127.0.0.1:1", door: peer}]', 'listeners[0].door', 1, /^not built in this version/],
-  ['listeners: [{address: "127.0.0.1:1", door: front}]', 'listeners[0].door', 1, /^expected runtime/],
-  ['listeners: [{address: "127.0.0.1:1", tls: {}}]', 'listeners[0].tls', 1, /^unknown key/],
+  ['listeners: [{address: "127.0.0.1:1", door: front}]', 'listeners[0].door', 1, /^expected runtime or direct/],
+  ['listeners: [{address: "127.0.0.1:1", tls: {}}]', 'listeners[0].tls', 1, /only at a listener with door: direct/],
   [
     'listeners: [{address: "127.0.0.1:1", anyLocalProcess: yes}]',
     'listeners[0].anyLocalProcess',

@@ -8,6 +8,7 @@ const CHANGES: readonly (readonly [flags: Readonly<Record<string, string>>, keys
   [{listen: '127.0.0.1:1'}, ['listeners']],
   [{'admin-listen': '127.0.0.1:1'}, ['adminListen']],
   [{data: '/srv/noost'}, ['data']],
+  [{listeners: '[{address: "127.0.0.1:5055", door: direct, users: {anonymous: pull}}]'}, ['listeners']],
   [{'log-format': 'json', 'log-level': 'debug'}, ['log.format']],
   [{'cache-size': '1GiB', upstreams: '[{host: a.example}]', 'any-local-process': 'true', drain: '1s'}, []],
 ];

@@ -4,7 +4,10 @@ import type {AgentConfig} from './shape.ts';
 /** Settings that need a restart, by their keys in the file, and what decides whether they changed. */
 const FIXED: readonly (readonly [key: string, value: (config: AgentConfig) => unknown])[] = [
   // Its secret file may be another one: it is read again on SIGHUP anyway.
-  ['listeners', ({listeners}) => listeners.map(({host, port, door}) => ({host, port, door}))],
+  [
+    'listeners',
+    ({listeners}) => listeners.map(({host, port, door, tls}) => ({host, port, door, encrypted: tls !== undefined})),
+  ],
   ['adminListen', ({adminListen}) => adminListen],
   ['data', ({dataDir}) => dataDir],
   ['log.format', ({log}) => log.format],

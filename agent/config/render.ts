@@ -3,7 +3,7 @@ import {renderUpstream} from '../../oci/upstream-render.ts';
 import {formatAddress} from '../../proc/config/address.ts';
 import {formatDuration} from '../../proc/config/duration.ts';
 import {formatSize} from '../../proc/config/size.ts';
-import type {AgentConfig, ListenerConfig} from './shape.ts';
+import type {AgentConfig, HostedConfig, ListenerConfig} from './shape.ts';
 
 /** The effective configuration as a file that says the same. It holds names of secret files, never a secret. */
 export function renderAgentConfig(config: AgentConfig): string {
@@ -23,6 +23,7 @@ export function renderAgentConfig(config: AgentConfig): string {
       defaultUpstream: config.defaultUpstream ?? 'none',
       allowPrivateUpstreams: config.allowPrivateUpstreams,
       upstreams: config.upstreams.map(renderUpstream),
+      hosted: config.hosted && renderHosted(config.hosted),
       log: config.log,
       drain: formatDuration(config.drainMs),
     },
@@ -35,6 +36,19 @@ function formatShare(share: number): string {
   return `${String(Math.round(share * 100_000) / 1000)}%`;
 }
 
-function renderListener({host, port, door, secretFile, anyLocalProcess}: ListenerConfig): object {
-  return {address: formatAddress({host, port}), door, secretFile, anyLocalProcess};
+function renderListener(listener: ListenerConfig): object {
+  const {host, port, door, secretFile, anyLocalProcess, tls, insecure, users} = listener;
+  const common = {address: formatAddress({host, port}), door};
+  return door === 'direct' ? {...common, tls, insecure, users} : {...common, secretFile, anyLocalProcess};
+}
+
+function renderHosted(hosted: HostedConfig): object {
+  return {
+    names: hosted.names,
+    host: hosted.host,
+    immutableTags: hosted.immutableTags,
+    maxManifestSize: formatSize(hosted.maxManifestBytes),
+    maxBlobSize: formatSize(hosted.maxBlobBytes),
+    uploadExpiry: formatDuration(hosted.uploadExpiryMs),
+  };
 }

@@ -24,6 +24,8 @@ export class ConfigRig implements AsyncDisposable {
       blank: '\n',
       'config.json': '{"auths": {}}',
       helper: '#!/bin/sh\n',
+      users: 'alice:$2y$10$lulUTYmVsCI4D/1pL2xY/uSRiP/rGFwmRGtaBrlYnKehcxjESx8Bm\n',
+      plain: 'alice:swordfish\n',
     };
     await Promise.all(Object.entries(files).map(([name, text]) => writeFile(rig.path(name), text)));
     await chmod(rig.path('helper'), 0o755);

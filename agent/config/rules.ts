@@ -1,16 +1,24 @@
 import {resolve} from 'node:path';
 import {checkUpstreams} from '../../oci/upstream-rules.ts';
-import {formatAddress, isLoopback, parseAddress} from '../../proc/config/address.ts';
+import {formatAddress, parseAddress} from '../../proc/config/address.ts';
 import {newIssue} from '../../proc/config/check.ts';
 import type {ConfigIssue} from '../../proc/config/error.ts';
 import {isRecord, recordsAt, tried, valueAt, type Layer, type Step} from '../../proc/config/layer.ts';
+import {checkHosted, checkListeners} from './listener-rules.ts';
 
 /**
  * Rules between keys. They look at the tree as it was written, so that they can be told even where other keys are
  * wrong: everything is listed at once. What has the wrong type is left to the schema.
  */
 export function checkRules(config: Layer): readonly ConfigIssue[] {
-  return [...checkAddresses(config), ...checkDataPath(config), ...checkProof(config), ...checkUpstreams(config)];
+  return [
+    ...checkAddresses(config),
+    ...checkListeners(config),
+    ...checkHosted(config),
+    ...checkDataPath(config),
+    ...checkProof(config),
+    ...checkUpstreams(config),
+  ];
 }
 
 function checkAddresses(config: Layer): ConfigIssue[] {
@@ -22,15 +30,6 @@ function checkAddresses(config: Layer): ConfigIssue[] {
   for (const [path, text] of [...listeners, [['adminListen'], valueAt(config.tree, ['adminListen'])] as const]) {
     const address = tried(text, parseAddress);
     if (address === undefined) continue;
-    if (path[0] === 'listeners' && !isLoopback(address.host)) {
-      issues.push(
-        newIssue(
-          config,
-          path,
-          `expected a loopback address (127.0.0.1 or [::1]): what a runtime listener says is not encrypted, and only this machine may hear it; got ${JSON.stringify(text)}`,
-        ),
-      );
-    }
     const name = formatAddress(address);
     const other = address.port === 0 ? undefined : taken.get(name);
     if (other !== undefined)
@@ -64,6 +63,7 @@ function checkProof(config: Layer): ConfigIssue[] {
   if (owner === undefined) return [];
   const host = JSON.stringify(owner[1]['host'] ?? '');
   return recordsAt(config, 'listeners')
+    .filter(([, {door}]) => door !== 'direct') // where the node's credentials are never used
     .filter(([, {secretFile, anyLocalProcess}]) => secretFile === undefined && anyLocalProcess !== true)
     .map(([i]) => {
       const key = `listeners[${String(i)}]`;

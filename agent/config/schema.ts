@@ -1,44 +1,9 @@
 import {z} from 'zod';
 import {parseRegistry} from '../../oci/reference.ts';
 import {upstreamsSchema} from '../../oci/upstream-schema.ts';
-import {
-  address,
-  duration,
-  file,
-  flag,
-  logSection,
-  parsed,
-  size,
-  space,
-  strict,
-} from '../../proc/config/schema-parts.ts';
-
-const NOT_BUILT = 'not built in this version; expected runtime';
-const door = z
-  .enum(['runtime', 'direct', 'peer'], {error: 'expected runtime'})
-  .refine((value) => value === 'runtime', NOT_BUILT)
-  .meta({
-    description:
-      'Who calls here. `runtime`: container runtimes of this machine. `direct` and `peer` are refused: not built yet',
-    shown: 'runtime',
-  });
-
-const listener = strict(
-  {
-    address: address({
-      description: 'Where to listen: a loopback address, because what is said here is not encrypted',
-      examples: ['127.0.0.1:5055'],
-    }),
-    door: door.optional(),
-    secretFile: file(
-      "A file with the node's secret (16 characters or more). Who sends it in the header `Noost-Node-Secret` is the node's runtime, and may have what was fetched with credentials",
-    ).optional(),
-    anyLocalProcess: flag({
-      description: "Takes every caller on this machine for the node's runtime, without a proof",
-    }).optional(),
-  },
-  'An address the agent serves images on',
-);
+import {address, duration, flag, logSection, parsed, size, space, strict} from '../../proc/config/schema-parts.ts';
+import {hostedSchema} from './hosted-schema.ts';
+import {listenerSchema} from './listener-schema.ts';
 
 /**
  * What a configuration file may hold, every key optional: flags and variables are read by the same schema. Values
@@ -47,7 +12,7 @@ const listener = strict(
 export const configSchema = strict(
   {
     listeners: z
-      .array(listener, {error: 'expected a list of listeners'})
+      .array(listenerSchema, {error: 'expected a list of listeners'})
       .min(1, 'expected at least one listener')
       .max(16, 'expected 16 at most')
       .meta({description: 'Where images are served', shown: [{address: '127.0.0.1:5055', door: 'runtime'}]})
@@ -87,6 +52,7 @@ export const configSchema = strict(
       description: 'Lets clients name registries at private addresses that are not under `upstreams`',
     }).optional(),
     upstreams: upstreamsSchema.optional(),
+    hosted: hostedSchema.optional(),
     log: logSection.optional(),
     drain: duration({description: 'How long transfers may go on after SIGTERM', shown: '25s'}).optional(),
   },

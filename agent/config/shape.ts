@@ -1,7 +1,7 @@
 import type {UpstreamConfig} from '../../oci/upstream-config.ts';
 import type {Limits} from '../store/contract.ts';
 
-/** What a listener's callers are (design §8). Only `runtime` is built so far; the others are refused at start. */
+/** What a listener's callers are (design §8). `peer` is not built yet and refused at start. */
 export type Door = 'runtime' | 'direct' | 'peer';
 
 export interface ListenerConfig {
@@ -11,6 +11,25 @@ export interface ListenerConfig {
   /** Holds the node's secret (header Noost-Node-Secret); read again on SIGHUP. */
   readonly secretFile: string | undefined;
   readonly anyLocalProcess: boolean;
+  /** Of a direct listener; read again when the files change. `undefined`: it speaks in the clear. */
+  readonly tls: {readonly certFile: string; readonly keyFile: string} | undefined;
+  /** Of a direct listener: it was said that it may speak in the clear. */
+  readonly insecure: boolean;
+  /** Of a direct listener. */
+  readonly users: {readonly htpasswdFile: string | undefined; readonly anonymous: 'none' | 'pull'};
+}
+
+/** What is kept here for whoever pushes it to a direct listener. */
+export interface HostedConfig {
+  /** Patterns of repositories that are ours at the direct listeners. */
+  readonly names: readonly string[];
+  /** How clients name this registry. */
+  readonly host: string | undefined;
+  /** Patterns `repository:tag`. */
+  readonly immutableTags: readonly string[];
+  readonly maxManifestBytes: number;
+  readonly maxBlobBytes: number;
+  readonly uploadExpiryMs: number;
 }
 
 /** The agent's effective configuration: every value present, units in the names. */
@@ -22,6 +41,8 @@ export interface AgentConfig {
   readonly defaultUpstream: string | undefined;
   readonly allowPrivateUpstreams: boolean;
   readonly upstreams: readonly UpstreamConfig[];
+  /** `undefined` where there is no direct listener, and so nothing can be pushed. */
+  readonly hosted: HostedConfig | undefined;
   readonly log: {readonly level: 'debug' | 'info' | 'warn' | 'error'; readonly format: 'json' | 'text' | 'auto'};
   /** How long transfers may go on after SIGTERM. */
   readonly drainMs: number;

@@ -2,6 +2,7 @@ import type {IncomingMessage, ServerResponse} from 'node:http';
 import type {Pull} from '../../oci/request.ts';
 import type {Log} from '../../proc/log.ts';
 import type {Caller} from '../access/caller.ts';
+import type {HostedHandler} from '../hosted/http/asked.ts';
 import type {Metrics} from '../metrics.ts';
 import type {Puller} from '../pull/puller.ts';
 import type {Exchange} from './exchange.ts';
@@ -18,6 +19,17 @@ export interface RegistryParts {
   /** This agent's id, by which a request that comes back to it is known (D-015). */
   readonly hop: string;
   defaultRegistry(): string | undefined;
+  /** `undefined` where nothing is hosted. */
+  readonly hosted?: HostedForRuntimes | undefined;
+}
+
+/** What is hosted here, as runtimes may have it. */
+export interface HostedForRuntimes {
+  readonly answer: HostedHandler;
+  /** The name of this registry; `undefined`: runtimes cannot name it. */
+  host(): string | undefined;
+  /** Whether a direct listener gives it to anybody. */
+  isPublic(): boolean;
 }
 
 /** One request with what was found out about it. */

@@ -1,4 +1,5 @@
 import type {IncomingMessage, ServerResponse} from 'node:http';
+import type {Digest} from '../../oci/digest.ts';
 import {renderFields, type Log} from '../../proc/log.ts';
 import {methodLabel, type ByteSource, type Metrics, type RequestKind, type Result} from '../metrics.ts';
 
@@ -10,24 +11,19 @@ export class Subject {
   readonly kind: RequestKind;
   readonly upstream: string;
   #rendered: string | undefined;
-  readonly #repository: string | undefined;
-  readonly #reference: string | undefined;
+  readonly repository: string | undefined;
+  readonly reference: string | undefined;
 
   constructor(kind: RequestKind, upstream = '', repository?: string, reference?: string) {
     this.kind = kind;
     this.upstream = upstream;
-    this.#repository = repository;
-    this.#reference = reference;
+    this.repository = repository;
+    this.reference = reference;
   }
 
   get rendered(): string {
-    const {kind, upstream} = this;
-    return (this.#rendered ??= renderFields({
-      kind,
-      upstream,
-      repository: this.#repository,
-      reference: this.#reference,
-    }));
+    const {kind, upstream, repository, reference} = this;
+    return (this.#rendered ??= renderFields({kind, upstream, repository, reference}));
   }
 }
 
@@ -37,10 +33,16 @@ const UNKNOWN = new Subject('other');
 export class Exchange {
   readonly method: string;
   readonly requestId: string;
+  /** Of the client; kept, for a connection that is closed has none. */
+  readonly address: string | undefined;
   readonly #startedAt = performance.now();
   #firstByteAt: number | undefined;
   subject = UNKNOWN;
   result: Result = 'error';
+  /** What a push put into a repository: for the audit. */
+  stored: {readonly digest: Digest; readonly sizeBytes: number} | undefined;
+  /** Who asked, where it was said. */
+  identity: string | undefined;
   source: ByteSource = 'cache';
   sentBytes = 0;
   /** Why it was answered so: a reason code, or the text of the error. */
@@ -57,6 +59,7 @@ export class Exchange {
     this.#res = res;
     this.method = req.method ?? '';
     this.requestId = requestIdOf(req);
+    this.address = req.socket.remoteAddress;
   }
 
   /** Bytes of the body were handed over. */
@@ -92,6 +95,7 @@ export class Exchange {
     const fields = {
       id: this.requestId,
       method: this.method,
+      who: this.identity,
       status: code,
       bytes: this.sentBytes,
       seconds: Math.round(seconds * 1e6) / 1e6,

@@ -2,16 +2,18 @@ import type {IncomingMessage, ServerResponse} from 'node:http';
 import {LRUCache} from 'lru-cache';
 import {OciError, UpstreamError} from '../../oci/error.ts';
 import {parseRequest, type OciRequest, type Pull} from '../../oci/request.ts';
-import type {Log} from '../../proc/log.ts';
-import {callerAt, type RuntimeDoor} from '../access/caller.ts';
+import {callerAt, type Action, type RuntimeDoor} from '../access/caller.ts';
 import {takeSecret} from '../access/secret-path.ts';
 import {answerFor} from '../pull/failure.ts';
 import type {Puller} from '../pull/puller.ts';
-import {API_VERSION, type Asked, type RegistryParts} from './asked.ts';
+import {API_VERSION, type Asked, type HostedForRuntimes, type RegistryParts} from './asked.ts';
+import {toHostedRequest} from '../hosted/ours.ts';
+import {hostedSubject} from './described.ts';
 import {answerBlob} from './blob.ts';
 import {Exchange, Subject} from './exchange.ts';
 import {answerManifest, answerWarmManifest} from './manifest.ts';
 import {answerPage} from './page.ts';
+import {answerError} from './failed.ts';
 import {ClientGone} from './send.ts';
 
 const PARSED_MAX = 4_096;
@@ -41,10 +43,11 @@ export function newRegistry(
       const {target, secret} = takeSecret(req.url ?? '');
       const request = check(parse, {req, target}, parts.hop);
       if (request.kind === 'ping') return answerPing(res, exchange);
-      exchange.subject = subjectOf(request, parts.puller);
       const caller = callerAt(door(), req.headers, secret);
-      if (answerWarmManifest(parts, {req, res, pull: request, caller, exchange})) return;
-      void answer(parts, {req, res, pull: request, caller, exchange});
+      if (request.name.registry === parts.hosted?.host())
+        return void answerHosted(parts, parts.hosted, {req, res, pull: request, caller, exchange});
+      exchange.subject = subjectOf(request, parts.puller);
+      answerPull(parts, {req, res, pull: request, caller, exchange});
     } catch (error) {
       answerError(error, {req, res, exchange}, parts.log);
     }
@@ -61,22 +64,48 @@ function check(
     throw new OciError('UNSUPPORTED', 'Images of upstreams are read-only here: push to the registry itself');
   const request = parse(target);
   if (request === undefined) throw new OciError('NAME_UNKNOWN', 'No such endpoint of the distribution API');
-  const hops = req.headers[HOP_HEADER];
-  if (
-    hops !== undefined &&
-    String(hops)
-      .split(',')
-      .some((id) => id.trim() === hop)
-  )
-    throw new OciError('NAME_UNKNOWN', 'This request came from this very agent: the upstream resolves to it');
+  refuseLoop(req, hop);
   return request;
+}
+
+/** @throws {OciError} if the request came from this agent (D-015). */
+export function refuseLoop(req: IncomingMessage, hop: string): void {
+  const hops = String(req.headers[HOP_HEADER] ?? '').split(',');
+  if (hops.some((id) => id.trim() === hop))
+    throw new OciError('NAME_UNKNOWN', 'This request came from this very agent: the upstream resolves to it');
+}
+
+/**
+ * What is hosted here, to this node's runtime, as if it were any private registry that the node has credentials for. To
+ * others only where a direct listener gives it to anybody; they are told 404, so that they ask the registry itself (§4.2).
+ */
+async function answerHosted(
+  {log}: RegistryParts,
+  hosted: HostedForRuntimes,
+  {pull, caller, ...asked}: Omit<Asked, 'signal'>,
+): Promise<void> {
+  try {
+    const request = toHostedRequest(pull);
+    asked.exchange.subject = hostedSubject(request);
+    const may = hosted.isPublic() ? (action: Action) => action === 'pull' : caller.may;
+    if (!may('pull', pull.name.repository))
+      throw new OciError('NAME_UNKNOWN', 'Hosted images are given to who proves to be the runtime of this node');
+    await hosted.answer({...asked, request, caller: {...caller, may}});
+  } catch (error) {
+    answerError(error, asked, log);
+  }
+}
+
+/** Answers from memory at once, or from elsewhere in time. */
+export function answerPull(parts: RegistryParts, asked: Omit<Asked, 'signal'>): void {
+  if (!answerWarmManifest(parts, asked)) void answer(parts, asked);
 }
 
 const PING = new Subject('ping');
 const subjects = new WeakMap<Pull, Subject>();
 
 /** Kept by the parsed request; a reload may have given its upstream another name. */
-function subjectOf(pull: Pull, puller: Puller): Subject {
+export function subjectOf(pull: Pull, puller: Puller): Subject {
   const upstream = puller.label(pull.name);
   const known = subjects.get(pull);
   if (known?.upstream === upstream) return known;
@@ -118,45 +147,8 @@ async function answer(parts: RegistryParts, asked: Omit<Asked, 'signal'>): Promi
   }
 }
 
-function answerPing(res: ServerResponse, exchange: Exchange): void {
+export function answerPing(res: ServerResponse, exchange: Exchange): void {
   exchange.subject = PING;
   exchange.result = 'hit';
   res.writeHead(200, {...API_VERSION, 'content-type': 'application/json', 'content-length': 2}).end('{}');
-}
-
-/** One place where an error becomes a response. After the head only the connection can say it (P-04). */
-function answerError(
-  error: unknown,
-  {req, res, exchange}: {req: IncomingMessage; res: ServerResponse; exchange: Exchange},
-  log: Log,
-): void {
-  if (error instanceof ClientGone || res.destroyed) {
-    res.destroy();
-    return; // nobody to tell, nothing wrong: what was found is still a hit or a miss
-  }
-  exchange.result = 'error';
-  const known = error instanceof OciError ? error : new OciError('UNKNOWN', 'Internal error', {cause: error});
-  exchange.reason = known.message;
-  if (known.code === 'UNKNOWN')
-    log.error('request failed', {id: exchange.requestId, error: String((error as Error).stack ?? error)});
-  if (res.headersSent) {
-    exchange.brokenOff = true;
-    res.destroy(); // closes short with FIN: a runtime resumes after an unexpected end, never after a reset (P-04)
-    return;
-  }
-  const body = JSON.stringify(known);
-  const headers: Record<string, string | number> = {
-    ...API_VERSION,
-    'content-type': 'application/json',
-    'content-length': Buffer.byteLength(body),
-  };
-  if (known.code === 'UNSUPPORTED') headers['allow'] = 'GET, HEAD';
-  if (known.code === 'UNAVAILABLE') headers['retry-after'] = retryAfter(known);
-  if (req.method !== 'GET' && req.method !== 'HEAD') headers['connection'] = 'close'; // its body is not read
-  res.writeHead(known.status, headers).end(req.method === 'HEAD' ? undefined : body);
-}
-
-function retryAfter(error: OciError): number {
-  const after = (error.cause as {retryAfterMs?: number} | undefined)?.retryAfterMs ?? 5_000;
-  return Math.min(3_600, Math.max(1, Math.ceil(after / 1000)));
 }
