@@ -94,6 +94,8 @@ export interface Metadata {
   addLink(repository: string, digest: Digest): Promise<void>;
   /** A push relies on the link: it is not collected before `settle`, or as long as a push may take. `false`: no link. */
   claim(repository: string, digest: Digest): Promise<boolean>;
+  /** As `claim`, by the push that has claimed it already. */
+  renew(repository: string, digest: Digest): Promise<boolean>;
   /** A push that relied on these has ended: its manifest keeps them now. */
   settle(repository: string, digests: readonly Digest[]): Promise<void>;
   /** A person removes it. @returns whether it was there. */
@@ -111,6 +113,12 @@ export interface Metadata {
 
   /** Removes what crashes and deletions leave behind. Safe at any time. */
   tidy(): Promise<void>;
+}
+
+export interface UploadState {
+  readonly bytes: number;
+  /** Milliseconds since the epoch. */
+  readonly changedAt: number;
 }
 
 /** Lets go of what was held; more calls do nothing. */
@@ -132,8 +140,10 @@ export interface Content {
   put(digest: Digest, bytes: Buffer): Promise<LetGo>;
   /** Opens the bytes of an upload where they end. One at a time for an upload. */
   upload(id: string, algorithm: Algorithm | undefined): Promise<UploadBytes>;
-  /** Bytes of an upload that nobody has open. */
-  uploadedBytes(id: string): Promise<number>;
+  /** Of an upload that has got bytes; `undefined` if it never had any. */
+  uploadState(id: string): Promise<UploadState | undefined>;
+  /** Uploads that have bytes. */
+  uploadIds(): Promise<readonly string[]>;
   /** @returns bytes freed. */
   dropUpload(id: string): Promise<number>;
   /** Nothing of what is hosted needs it as far as the caller knows: the driver looks again. @returns bytes freed. */
@@ -151,9 +161,10 @@ export interface UploadBytes {
   rewind(offset: number): Promise<void>;
   /**
    * Makes them the blob of this digest, durable and held when it resolves.
+   * @param mayTell whether the caller may find out by the time it takes that the blob was there already (D-027).
    * @throws {IntegrityError} if they are not; then they are as they were.
    */
-  commit(digest: Digest): Promise<LetGo>;
+  commit(digest: Digest, mayTell: boolean): Promise<LetGo>;
   /** Every opener calls it. */
   close(): Promise<void>;
 }

@@ -275,7 +275,8 @@ function fullError(error: unknown): StoreFullError {
   return new StoreFullError('The blob cannot be written', {cause: error});
 }
 
-function restAfter(chunks: readonly Uint8Array[], count: number): readonly Uint8Array[] {
+/** What is left of them when `count` bytes have been written. */
+export function restAfter(chunks: readonly Uint8Array[], count: number): readonly Uint8Array[] {
   let [at, left] = [0, count];
   for (let chunk = chunks[at]; chunk !== undefined && chunk.length <= left; chunk = chunks[at]) {
     left -= chunk.length;

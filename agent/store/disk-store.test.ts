@@ -65,7 +65,7 @@ describe('openStore', () => {
     await using _rig = await StoreRig.open(folder.path);
   });
 
-  for (const text of ['{"version":2}', '{"version":"1"}', '{}', 'null', 'no JSON'])
+  for (const text of ['{"version":3}', '{"version":"1"}', '{}', 'null', 'no JSON'])
     test(`a folder with the layout ${text} is refused`, async () => {
       using folder = new TemporaryFolder();
       writeFileSync(join(folder.path, 'layout.json'), text);

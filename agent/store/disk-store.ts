@@ -116,6 +116,10 @@ export class DiskStore implements Store {
     const nothing = {blobs: 0, manifests: 0, tags: 0, sizeBytes: 0, reservedBytes: 0, maxBytes, diskFreeBytes: 0};
     return (await this.#local?.usage()) ?? nothing;
   }
+  /** What is hosted: blobs and manifests, and their bytes. */
+  async hostedUsage(): Promise<{readonly blobs: number; readonly sizeBytes: number}> {
+    return (await this.#local?.disk.index.ask('hostedStats')) ?? {blobs: 0, sizeBytes: 0};
+  }
   async images(ask: {
     readonly after?: string;
     readonly limit: number;

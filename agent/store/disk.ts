@@ -7,6 +7,7 @@ import type {EvictionReason, StoreEvents} from './events.ts';
 import type {LocalStoreOptions} from './local-store.ts';
 import {type FolderLock, lockFolder} from './lock.ts';
 import {Memory} from './memory.ts';
+import {loadPins, type Pins} from './pins.ts';
 import {Room} from './room.ts';
 import {Shelf} from './shelf.ts';
 import {SideFiles} from './side-files.ts';
@@ -24,6 +25,8 @@ export interface Disk {
   /** Parts that wait for a resume. */
   readonly leftovers: SideFiles;
   readonly quarantine: SideFiles;
+  /** What is hosted. */
+  readonly pins: Pins;
   readonly events: StoreEvents;
   readonly now: () => number;
   readonly monotonic: () => number;
@@ -35,6 +38,7 @@ export interface Disk {
 
 const DAY_MS = 24 * 3600_000;
 const MAX_LEFTOVERS = 64;
+const HOST_BATCH = 5_000;
 const MAX_QUARANTINED = 16;
 const MAX_QUARANTINE_BYTES = 256 * 1024 * 1024;
 
@@ -51,9 +55,13 @@ export async function openDisk(root: string, options: LocalStoreOptions): Promis
     ballast.take();
     const now = options.now ?? Date.now;
     await index.ask('clamp', now());
+    const pins = loadPins(folder.repositories);
+    await hostAll(index, pins);
     const {sizeBytes} = await index.ask('stats');
-    const disk = wire({folder, lock, index, ballast, now, usedBytes: sizeBytes}, options);
+    const disk = wire({folder, lock, index, ballast, pins, now, usedBytes: sizeBytes}, options);
+    pins.changed = (digest, isPinned) => void followPin(disk, digest, isPinned);
     lost.now = (error) => {
+      hostAll(disk.index, pins).catch((failure: unknown) => disk.shelf.failed('index', failure));
       disk.memory.forgetNames();
       disk.shelf.orphans.clear();
       disk.room.resetUsed();
@@ -69,7 +77,7 @@ export async function openDisk(root: string, options: LocalStoreOptions): Promis
 }
 
 function wire(
-  opened: Pick<Disk, 'folder' | 'lock' | 'index' | 'ballast' | 'now'> & {readonly usedBytes: number},
+  opened: Pick<Disk, 'folder' | 'lock' | 'index' | 'ballast' | 'pins' | 'now'> & {readonly usedBytes: number},
   {limits, events, hashers, now, monotonic}: LocalStoreOptions,
 ): Disk {
   const {folder, index, ballast} = opened;
@@ -98,6 +106,22 @@ function wire(
   });
   const shelf = new Shelf({...parts, used: (bytes) => room.use(bytes)});
   return {...parts, room, shelf};
+}
+
+/** Tells a new index what is hosted, in batches: it holds no other question up for long. */
+async function hostAll(index: IndexClient, pins: Pins): Promise<void> {
+  const digests = [...pins.digests];
+  for (let at = 0; at < digests.length; at += HOST_BATCH) await index.ask('host', digests.slice(at, at + HOST_BATCH));
+}
+
+/** What is hosted counts as no cache; what is not any more does again. Asks are answered in order: so are these. */
+async function followPin({index, room, shelf}: Disk, digest: Digest, isPinned: boolean): Promise<void> {
+  try {
+    if (isPinned) shelf.orphans.uncount(digest);
+    room.use(isPinned ? -(await index.ask('host', [digest])) : await index.ask('unhost', digest));
+  } catch (error) {
+    shelf.failed('index', error); // the count is off until the next start; `Shelf.drop` looks at the pins themselves
+  }
 }
 
 /**

@@ -12,8 +12,13 @@ import {
 import {join} from 'node:path';
 import {type Digest, digestOf, splitDigest} from '../../oci/digest.ts';
 
-/** The version this program writes and reads. A later one says here how a folder of an earlier one is brought up. */
-const LAYOUT_VERSION = 1;
+/**
+ * The versions this program knows. 1 is a cache alone. 2 has `hosted/` beside it, whose blobs lie among the cache's: a
+ * program that knows only 1 would evict them, and must refuse the folder. One of version 1 is brought up when the first
+ * image can be pushed to it (`hostIn`), and nothing in it changes; a cache alone stays at 1, for programs of either kind.
+ */
+const CACHE_VERSION = 1;
+const HOSTED_VERSION = 2;
 
 /** `f_type` of file systems on which SQLite's locks and fsync do not mean what they say. @see statfs(2) */
 const NETWORK_FILE_SYSTEMS: ReadonlyMap<number, string> = new Map([
@@ -44,6 +49,12 @@ export class Folder {
   readonly index: string;
   readonly lock: string;
   readonly ballast: string;
+  /** What only hosted images need: metadata, and uploads under way. */
+  readonly hosted: string;
+  readonly repositories: string;
+  readonly uploads: string;
+  readonly temporary: string;
+  readonly suspects: string;
   constructor(root: string) {
     this.root = root;
     this.blobs = join(root, 'blobs');
@@ -52,6 +63,11 @@ export class Folder {
     this.index = join(root, 'index.db');
     this.lock = join(root, 'lock');
     this.ballast = join(root, 'ballast');
+    this.hosted = join(root, 'hosted');
+    this.repositories = join(this.hosted, 'repositories');
+    this.uploads = join(this.hosted, 'uploads');
+    this.temporary = join(this.hosted, 'temporary');
+    this.suspects = join(this.hosted, 'suspects');
   }
   /** `blobs/<algorithm>/<aa>`: the folder of a blob's file. */
   shard(digest: Digest): string {
@@ -81,15 +97,24 @@ export function prepareFolder(root: string): Folder {
   refuseNetworkFileSystem(root);
   const folder = new Folder(root);
   const version = readVersion(join(root, 'layout.json'));
-  if (version !== undefined && version !== LAYOUT_VERSION)
+  if (version !== undefined && version !== CACHE_VERSION && version !== HOSTED_VERSION)
     throw new DataFolderError(
-      `${root} has layout version ${JSON.stringify(version)}, this program knows ${LAYOUT_VERSION}: run the version that ` +
+      `${root} has layout version ${JSON.stringify(version)}, this program knows ${HOSTED_VERSION} and earlier: run the version that ` +
         'made it, or point --data at an empty folder (a cache fills itself again)',
     );
   chmodSync(root, 0o700); // D-031: also where somebody made the folder beforehand
   for (const path of [folder.blobs, folder.ingest, folder.quarantine]) mkdirSync(path, {recursive: true, mode: 0o700});
-  if (version === undefined) writeVersion(root);
+  if (version === undefined) writeVersion(root, CACHE_VERSION);
   return folder;
+}
+
+/** Makes a folder one that images can be hosted in. @throws {Error} of `node:fs`. */
+export function hostIn(folder: Folder): void {
+  // The version first: what is pushed must never meet a program that would evict it.
+  if (readVersion(join(folder.root, 'layout.json')) !== HOSTED_VERSION) writeVersion(folder.root, HOSTED_VERSION);
+  for (const path of [folder.hosted, folder.repositories, folder.uploads, folder.temporary, folder.suspects])
+    mkdirSync(path, {recursive: true, mode: 0o700});
+  for (const path of [folder.hosted, folder.root]) syncFolderNow(path);
 }
 
 function refuseNetworkFileSystem(root: string): void {
@@ -114,14 +139,23 @@ function readVersion(path: string): unknown {
   }
 }
 
-function writeVersion(root: string): void {
+function writeVersion(root: string, version: number): void {
   const temporary = join(root, 'layout.json.new');
   const fd = openSync(temporary, 'w', 0o600);
   try {
-    writeSync(fd, `${JSON.stringify({version: LAYOUT_VERSION})}\n`);
+    writeSync(fd, `${JSON.stringify({version})}\n`);
     fsyncSync(fd);
   } finally {
     closeSync(fd);
   }
   renameSync(temporary, join(root, 'layout.json'));
+}
+
+function syncFolderNow(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
 }

@@ -26,7 +26,8 @@ const COLUMNS = 'digest, kind, size, media_type, stamp';
 export const blobQueries = {
   stats(index: IndexDatabase): IndexStats {
     const row = index.get(`SELECT count(*) AS blobs, coalesce(sum(kind = 'manifest'), 0) AS manifests,
-      coalesce(sum(size), 0) AS size, (SELECT count(*) FROM tags) AS tags FROM blobs`);
+      coalesce(sum(size), 0) AS size, (SELECT count(*) FROM tags) AS tags FROM blobs
+      WHERE digest NOT IN (SELECT digest FROM hosted)`);
     const [blobs, manifests] = [Number(row?.['blobs']), Number(row?.['manifests'])];
     return {blobs: blobs - manifests, manifests, tags: Number(row?.['tags']), sizeBytes: Number(row?.['size'])};
   },
@@ -36,7 +37,7 @@ export const blobQueries = {
     return row === undefined ? undefined : rowOf(row);
   },
 
-  /** @returns by how many bytes the blobs have grown: 0 if it was there. */
+  /** @returns by how many bytes the cache has grown: 0 if it was there, or is hosted. */
   commit(index: IndexDatabase, row: BlobRow, children: readonly Digest[], link: Link | undefined, now: number): number {
     return index.transaction(() => {
       const before = index.get('SELECT size FROM blobs WHERE digest = ?', row.digest);
@@ -53,7 +54,7 @@ export const blobQueries = {
         index.run('INSERT OR IGNORE INTO children (parent, child) VALUES (?, ?)', row.digest, child);
       if (link !== undefined) nameQueries.addLink(index, link);
       fault('store.index.write');
-      return row.sizeBytes - Number(before?.['size'] ?? 0);
+      return isHosted(index, row.digest) ? 0 : row.sizeBytes - Number(before?.['size'] ?? 0);
     });
   },
 
@@ -64,13 +65,14 @@ export const blobQueries = {
 
   /**
    * Drops rows. @param forget also the links and tags: for what is evicted, not for what is fetched again at once.
-   * @returns bytes of what was there.
+   * @returns bytes of what was there and is not hosted.
    */
   drop(index: IndexDatabase, digests: readonly Digest[], forget: boolean): number {
     return index.transaction(() => {
       let bytes = 0;
       for (const digest of digests) {
-        bytes += Number(index.get('DELETE FROM blobs WHERE digest = ? RETURNING size', digest)?.['size'] ?? 0);
+        const row = index.get('DELETE FROM blobs WHERE digest = ? RETURNING size', digest);
+        if (!isHosted(index, digest)) bytes += Number(row?.['size'] ?? 0);
         index.run('DELETE FROM children WHERE parent = ?', digest);
         if (!forget) continue;
         index.run('DELETE FROM links WHERE digest = ?', digest);
@@ -78,6 +80,28 @@ export const blobQueries = {
       }
       return bytes;
     });
+  },
+
+  /** These are hosted from now on. @returns bytes that the cache has less of. */
+  host(index: IndexDatabase, digests: readonly Digest[]): number {
+    return index.transaction(() => {
+      let bytes = 0;
+      for (const digest of digests)
+        if (index.run('INSERT OR IGNORE INTO hosted (digest) VALUES (?)', digest) > 0) bytes += sizeOf(index, digest);
+      return bytes;
+    });
+  },
+
+  /** It is hosted no more. @returns bytes that the cache has more of. */
+  unhost(index: IndexDatabase, digest: Digest): number {
+    return index.run('DELETE FROM hosted WHERE digest = ?', digest) > 0 ? sizeOf(index, digest) : 0;
+  },
+
+  /** Bytes and number of what is hosted and on disk. */
+  hostedStats(index: IndexDatabase): {readonly blobs: number; readonly sizeBytes: number} {
+    const row = index.get(`SELECT count(*) AS blobs, coalesce(sum(size), 0) AS size FROM blobs
+      WHERE digest IN (SELECT digest FROM hosted)`);
+    return {blobs: Number(row?.['blobs']), sizeBytes: Number(row?.['size'])};
   },
 
   /** Digests and sizes of a shard, `sha256:aa`, for comparing with its folder. */
@@ -94,6 +118,14 @@ export const blobQueries = {
       .map((row) => row['digest'] as Digest); // written by commit
   },
 } as const;
+
+function isHosted(index: IndexDatabase, digest: Digest): boolean {
+  return index.get('SELECT 1 FROM hosted WHERE digest = ?', digest) !== undefined;
+}
+
+function sizeOf(index: IndexDatabase, digest: Digest): number {
+  return Number(index.get('SELECT size FROM blobs WHERE digest = ?', digest)?.['size'] ?? 0);
+}
 
 /** `as`: the columns are NOT NULL in a STRICT table that only `commit` writes. */
 function rowOf(row: Columns): BlobRow {

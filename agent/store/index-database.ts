@@ -11,7 +11,7 @@ const NOT_A_DATABASE = 26;
 /**
  * `stamp` is the file's mtime and ctime in nanoseconds, as text: they do not fit into a double.
  * `used_at` in ms since the epoch: of the blob itself, and raised lazily to that of the manifests above it (index-rank.ts).
- * `children` may name what is not on disk.
+ * `children` may name what is not on disk. `hosted`: what is no cache (pins.ts); it neither counts nor is ranked.
  */
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS blobs (
@@ -36,6 +36,7 @@ const SCHEMA = `
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS tags_digest ON tags (digest);
   CREATE TEMP TABLE protected (digest TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+  CREATE TEMP TABLE hosted (digest TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 `;
 
 /** The open index and its prepared statements. Used by one thread; every call blocks it. */

@@ -34,6 +34,8 @@ const MAX_LEVELS = 8;
 /** Ancestors looked at for one blob (D-034); what has more is in use by all likelihood. */
 const MAX_ANCESTORS = 1000;
 
+/** What is hosted is nobody's to evict. */
+const CACHED = 'b.digest NOT IN (SELECT digest FROM hosted)';
 /** Manifests on disk that reach `?`, itself included. */
 const UP = `WITH RECURSIVE up(d) AS (SELECT ? UNION
   SELECT c.parent FROM up JOIN children c ON c.child = up.d JOIN blobs b ON b.digest = c.parent LIMIT ${MAX_ANCESTORS})`;
@@ -45,9 +47,9 @@ const OWN_BLOBS = `SELECT max(b.used_at) AS used FROM children c JOIN blobs b ON
   WHERE c.parent = ? AND b.kind = 'blob' AND NOT EXISTS (
     SELECT 1 FROM children o JOIN blobs p ON p.digest = o.parent WHERE o.child = c.child AND o.parent <> c.parent)`;
 const PARENTS = `SELECT b.digest, b.used_at FROM children c JOIN blobs b ON b.digest = c.parent
-  WHERE c.child = ? ORDER BY b.used_at LIMIT ${MAX_ANCESTORS}`;
+  WHERE c.child = ? AND ${CACHED} ORDER BY b.used_at LIMIT ${MAX_ANCESTORS}`;
 const CHILDREN = `SELECT b.digest, b.used_at, b.kind, b.size FROM children c JOIN blobs b ON b.digest = c.child
-  WHERE c.parent = ?`;
+  WHERE c.parent = ? AND ${CACHED}`;
 
 /** Which images to evict (design §5). Each call runs in the index's thread and is short. */
 export const rankQueries = {
@@ -115,7 +117,8 @@ class Ranking {
 
   #next(after: Ranked | undefined): Ranked | undefined {
     const row = this.#index.get(
-      'SELECT digest, used_at FROM blobs WHERE (used_at, digest) > (?, ?) AND used_at < ? ORDER BY used_at, digest LIMIT 1',
+      `SELECT b.digest, b.used_at FROM blobs b WHERE (b.used_at, b.digest) > (?, ?) AND b.used_at < ? AND ${CACHED}
+       ORDER BY b.used_at, b.digest LIMIT 1`,
       after?.usedAt ?? Number.MIN_SAFE_INTEGER,
       after?.digest ?? '',
       this.#ask.idleBefore ?? Number.MAX_SAFE_INTEGER,

@@ -46,6 +46,11 @@ export class LocalStore implements Store {
     return new LocalStore(await openDisk(root, options));
   }
 
+  /** Its parts, for what is hosted on the same disk. */
+  get disk(): Disk {
+    return this.#disk;
+  }
+
   /** Whether it can go on: without its index's thread it has to be opened again. */
   get isAlive(): boolean {
     return this.#disk.index.isOpen;

@@ -5,29 +5,13 @@ import {MAX_MANIFEST_BYTES, natureOf} from './children.ts';
 import type {Link} from './contract.ts';
 import {DiskBlob, openFile, stampOf, statFile} from './disk-blob.ts';
 import type {DiskIngest} from './disk-ingest.ts';
-import type {EvictionReason, StoreEvents, StoreOperation} from './events.ts';
-import type {Folder} from './folder.ts';
-import type {HashPool} from './hash-pool.ts';
+import type {EvictionReason, StoreOperation} from './events.ts';
 import type {BlobRow} from './index-blobs.ts';
-import type {IndexClient} from './index-client.ts';
-import type {Memory} from './memory.ts';
 import {Orphans} from './orphans.ts';
 import {readFully} from './read-fully.ts';
 import type {SharedFd} from './shared-fd.ts';
-import type {SideFiles} from './side-files.ts';
+import type {ShelfParts} from './shelf-parts.ts';
 import {unlinkAll} from './unlink-all.ts';
-
-export interface ShelfParts {
-  readonly folder: Folder;
-  readonly index: IndexClient;
-  readonly memory: Memory;
-  readonly pool: HashPool;
-  readonly quarantine: SideFiles;
-  readonly events: StoreEvents;
-  readonly now: () => number;
-  /** Blobs came or went, in bytes. */
-  readonly used: (bytes: number) => void;
-}
 
 /** The whole blobs: finds, checks, adopts, quarantines and drops them. File and index row go together here. */
 export class Shelf {
@@ -42,7 +26,7 @@ export class Shelf {
   readonly #adoptions = new Map<Digest, Promise<BlobRow | undefined>>();
   constructor(parts: ShelfParts) {
     this.#parts = parts;
-    this.orphans = new Orphans(parts.used);
+    this.orphans = new Orphans(parts.used, (digest) => parts.pins.has(digest));
   }
 
   /** The blob's row; `undefined` if it is absent. A file without row is hashed and adopted first (design §1.1). */
@@ -136,11 +120,11 @@ export class Shelf {
   /**
    * Drops blobs: first their rows, then their files. A death in between leaves files that nothing names, which are
    * found and adopted later: room is lost for a while. The other way round it would leave rows for what is not there.
-   * Open descriptors go on reading. What is being written, or is leaving already, is left out.
+   * Open descriptors go on reading. What is hosted, is being written, or is leaving already, is left out.
    * @returns bytes freed.
    */
   async drop(digests: readonly Digest[], reason: EvictionReason): Promise<number> {
-    const victims = digests.filter((digest) => !this.ingests.has(digest) && !this.#leaving.has(digest));
+    const victims = digests.filter((digest) => !this.#isNeeded(digest) && !this.#leaving.has(digest));
     if (victims.length === 0) return 0;
     const left = Promise.withResolvers<void>();
     for (const digest of victims) this.#leaving.set(digest, left.promise);
@@ -165,11 +149,15 @@ export class Shelf {
     let freed = 0;
     for (const [digest, sizeBytes] of this.orphans.entries) {
       if (freed >= bytes) break;
-      if (this.ingests.has(digest) || this.#adoptions.has(digest)) continue;
+      if (this.#isNeeded(digest) || this.#adoptions.has(digest)) continue;
       this.orphans.remove(digest);
       if ((await this.#unlink([digest])) === 0) freed += sizeBytes;
     }
     return freed;
+  }
+
+  #isNeeded(digest: Digest): boolean {
+    return this.ingests.has(digest) || this.#parts.pins.has(digest);
   }
 
   /** Whether its file is being dropped: it is no orphan. */
