@@ -8,11 +8,12 @@ import {policyFor} from '../oci/upstream-policy.ts';
 import {listen, type Listening} from '../proc/listen.ts';
 import {newLog, type ProcessLog} from '../proc/log.ts';
 import {SOCKET_NAME} from './api/socket.ts';
-import type {HostedHandler} from './hosted/http/asked.ts';
 import {needRestart} from './config/reload.ts';
 import type {AgentConfig} from './config/shape.ts';
 import {Doors} from './doors.ts';
 import {newEvents, type Events} from './events.ts';
+import {newDiskDriver} from './hosted/disk/driver.ts';
+import {Hosted} from './hosted/hosted.ts';
 import {newAdmin} from './http/admin.ts';
 import {loadNative} from './http/native.ts';
 import {Repeats} from './http/repeats.ts';
@@ -21,8 +22,7 @@ import {newServer} from './http/server.ts';
 import {lowDisk, readDiskSpace} from './low-disk.ts';
 import {Metrics} from './metrics.ts';
 import {Puller} from './pull/puller.ts';
-import type {Store} from './store/contract.ts';
-import {openStore} from './store/disk-store.ts';
+import {openStore, type DiskStore} from './store/disk-store.ts';
 import {VERSION} from './version.ts';
 
 /** The parts of a running agent. */
@@ -31,12 +31,13 @@ interface Agent {
   readonly log: ProcessLog;
   readonly metrics: Metrics;
   readonly events: Events;
-  readonly store: Store;
+  readonly store: DiskStore;
   readonly upstreams: Upstreams;
   readonly puller: Puller;
   readonly sender: Sender;
   /** What is pushed and kept here; `undefined` where there is no direct listener. */
-  readonly hosted?: {readonly answer: HostedHandler};
+  readonly hosted: Hosted | undefined;
+  readonly repeats: Repeats;
   doors?: Doors;
   stopping: boolean;
 }
@@ -102,6 +103,8 @@ async function newAgent(config: AgentConfig): Promise<Agent> {
   );
   const threads = Number(process.env['UV_THREADPOOL_SIZE'] ?? 4);
   const sender = new Sender({native: loadNative(), threads});
+  const repeats = new Repeats();
+  const hosted = newHosted(agent, {log, metrics, store, sender, repeats});
   return Object.assign(agent, {
     log,
     metrics,
@@ -110,8 +113,31 @@ async function newAgent(config: AgentConfig): Promise<Agent> {
     upstreams,
     puller,
     sender,
+    repeats,
+    hosted,
     stopping: false,
     hop,
+  });
+}
+
+/** Only where there is a door that images can come in by. */
+function newHosted(
+  agent: Pick<Agent, 'config'>,
+  {log, metrics, store, sender, repeats}: Pick<Agent, 'log' | 'metrics' | 'store' | 'sender' | 'repeats'>,
+): Hosted | undefined {
+  const {hosted, dataDir} = agent.config;
+  if (hosted === undefined) return undefined;
+  const failed = (error: unknown): void => log.warn('hosted images', {error: String(error)});
+  return new Hosted({
+    driver: newDiskDriver(dataDir, store, {failed}),
+    config: () => agent.config.hosted ?? hosted,
+    sender,
+    repeats,
+    log,
+    collected: ({blobs, uploads, bytes}) => {
+      metrics.hostedCollectedBytes.inc(bytes);
+      if (blobs + uploads > 0) log.info('hosted images: collected what nothing refers to', {blobs, uploads, bytes});
+    },
   });
 }
 
@@ -147,7 +173,6 @@ async function openDoors(agent: Agent & {hop?: string}): Promise<Doors> {
   return Doors.open({
     ...agent,
     hop: agent.hop ?? '',
-    repeats: new Repeats(),
     config: () => agent.config,
     degraded: () => events.degraded(),
     answerHosted: hosted?.answer,
@@ -197,6 +222,10 @@ function adminParts(agent: Agent): Parameters<typeof newAdmin>[0] {
       metrics.cacheObjects.set({kind: 'tag'}, usage.tags);
       metrics.diskFree.set(usage.diskFreeBytes);
       metrics.fillsInflight.set(puller.blobs.inFlight);
+      metrics.uploadsOpen.set(agent.hosted?.uploads ?? 0);
+      const hosted = await store.hostedUsage();
+      metrics.hostedBytes.set(hosted.sizeBytes);
+      metrics.hostedObjects.set(hosted.blobs);
       const dropped = log.droppedLines;
       metrics.logDropped.reset();
       metrics.logDropped.inc(dropped);
@@ -228,6 +257,7 @@ async function shutDown(agent: Agent, listening: readonly Listening[]): Promise<
   const [admin, ...registries] = listening;
   await Promise.all(registries.map((one) => one.drain(agent.config.drainMs)));
   await agent.doors?.close();
+  await agent.hosted?.close();
   await agent.puller.close();
   await agent.upstreams.close();
   await agent.store.close();

@@ -133,7 +133,13 @@ export class Metrics {
   readonly cacheEvictions = this.#counter('cache_evictions_total', 'Blobs dropped from the cache', ['reason']);
   readonly cacheEvictedBytes = this.#counter('cache_evicted_bytes_total', 'Bytes dropped from the cache', ['reason']);
   readonly diskFree = this.#gauge('disk_free_bytes', 'Free bytes of the file system that the cache is on');
-  readonly uploadsOpen = this.#gauge('uploads_open', 'Upload sessions of pushes; none in this version');
+  readonly uploadsOpen = this.#gauge('uploads_open', 'Requests that are sending a blob to be hosted here');
+  readonly hostedBytes = this.#gauge('hosted_bytes', 'Bytes of what is hosted here, which is never evicted');
+  readonly hostedObjects = this.#gauge('hosted_objects', 'Blobs and manifests that are hosted here');
+  readonly hostedCollectedBytes = this.#counter(
+    'hosted_collected_bytes_total',
+    'Bytes freed because nothing hosted referred to them',
+  );
   readonly ssrfDenied = this.#counter('ssrf_denied_total', 'Addresses that the agent refused to ask', ['where']);
   readonly logins = this.#counter('logins_total', 'Who came to a direct listener with a password or a token', [
     'outcome',

@@ -18,10 +18,22 @@ export interface Caller extends PullRights {
   readonly identity: string | undefined;
   /** Whether it may do this with a hosted repository. What is not asked here is not allowed (D-043). */
   readonly may: (action: Action, repository: string) => boolean;
+  /** Whether it might pull from there with another token of its own. */
+  readonly couldPull?: (repository: string) => boolean;
 }
 
 /** What can be done with a hosted repository. None includes another. */
 export type Action = 'pull' | 'push' | 'delete';
+
+/** A mount that the caller's token is not for, though its user may: it should come back with one for this, too (A-061). */
+export class NarrowTokenError extends Error {
+  override readonly name = 'NarrowTokenError';
+  readonly repository: string;
+  constructor(repository: string) {
+    super('The token is not for the repository that the blob is in');
+    this.repository = repository;
+  }
+}
 
 /** Where the node's runtime puts its secret: a header of its own, for `Authorization` is the runtime's (B-010). */
 export const SECRET_HEADER = 'noost-node-secret';

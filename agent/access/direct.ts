@@ -104,7 +104,9 @@ export function callerFor(access: Pick<DirectAccess, 'anonymous'>, {user, grants
     allowPrivate: false,
     identity: user,
     may: (action, repository) =>
-      allows(access, user, action) && (grants === undefined || isGranted(grants, action, repository)),
+      allows(access, undefined, action) || // what anybody may needs no token for it
+      (allows(access, user, action) && (grants === undefined || isGranted(grants, action, repository))),
+    couldPull: (repository) => repository !== '' && allows(access, user, 'pull'),
   };
 }
 

@@ -33,10 +33,13 @@ export interface TagMove {
   readonly to: Digest | undefined;
 }
 
+/** Claims of links that pushes have done with are earlier than this: some time in 1970, another one each time. */
+export const SETTLED_BEFORE = 1_000_000_000;
+
 /** A blob that a repository shows. */
 export interface LinkState {
   readonly digest: Digest;
-  /** When a push last relied on it, in ms since the epoch; 0 when the pushes that did have ended. */
+  /** When a push last relied on it, in ms since the epoch; below `SETTLED_BEFORE` when the pushes that did have ended. */
   readonly claimedAt: number;
 }
 
@@ -167,4 +170,12 @@ export interface UploadBytes {
   commit(digest: Digest, mayTell: boolean): Promise<LetGo>;
   /** Every opener calls it. */
   close(): Promise<void>;
+}
+
+/** Where hosted images are: what is known of them, and their bytes. */
+export interface Driver {
+  readonly metadata: Metadata;
+  readonly content: Content;
+  /** Lets go of what is open. */
+  close(): void;
 }

@@ -2,6 +2,7 @@ import type {IncomingMessage, OutgoingHttpHeaders, RequestListener, ServerRespon
 import {OciError} from '../../oci/error.ts';
 import type {HostedRequest} from '../../oci/hosted-request.ts';
 import {splitTarget, type Pull} from '../../oci/request.ts';
+import {NarrowTokenError} from '../access/caller.ts';
 import {BASIC, challenges, TOKEN_PATH} from '../access/challenge.ts';
 import {allows, callerFor, DoorError, identify, mayList, type DirectAccess, type Visitor} from '../access/direct.ts';
 import {CATALOG_SCOPE, repositoryScope, type Grant} from '../access/scope.ts';
@@ -86,7 +87,13 @@ async function pass(parts: DirectParts, passing: Passing): Promise<void> {
   if (req.headers.expect?.toLowerCase() === '100-continue') res.writeContinue();
   // A token for the list is for all of it, and for this request.
   const seen = request.kind === 'catalog' ? {...visitor, grants: undefined} : visitor;
-  await parts.answerHosted({req, res, request, caller: callerFor(access, seen), exchange});
+  try {
+    await parts.answerHosted({req, res, request, caller: callerFor(access, seen), exchange});
+  } catch (error) {
+    if (!(error instanceof NarrowTokenError)) throw error;
+    const scopes = [...scopesFor(req.method ?? '', request), repositoryScope(error.repository, 'pull')];
+    throw new Unnamed(scopes, 'insufficient_scope');
+  }
 }
 
 /** @returns the error of a request that leads nowhere: who asks has to be known before it is told. */

@@ -149,7 +149,7 @@ export class DiskContent implements Content {
 
   /** Lets go of all files. */
   close(): void {
-    for (const id of [...this.#idle.keys()]) this.#takeIdle(id)?.end();
+    for (const id of Array.from(this.#idle.keys())) this.#takeIdle(id)?.end();
   }
 
   /**

@@ -7,15 +7,20 @@ import {Keyed} from '../keyed.ts';
 import {namesIn, setTime} from './durable-files.ts';
 import type {DiskParts} from './parts.ts';
 
+/** Times of links whose pushes have ended begin anew after so many, all of them in January 1970. */
+const MAX_SETTLED = 1_000_000;
+
 /**
- * Links are empty files whose time is that of the last claim, and 1970 when the pushes have ended. How many pushes rely
- * on one is known to this process alone; after a restart the time speaks for them.
+ * Links are empty files whose time is that of the last claim, and one of 1970 when the pushes have ended: another one
+ * each time, so that collection sees that a link was claimed and settled since it looked. How many pushes rely on one is
+ * known to this process alone; after a restart the time speaks for them.
  */
 export class DiskLinks {
   readonly #parts: DiskParts;
   readonly #alone = new Keyed();
   /** Repository and digest → pushes that rely on it. */
   readonly #claims = new Map<string, {count: number; at: number}>();
+  #settled = 0;
   constructor(parts: DiskParts) {
     this.#parts = parts;
   }
@@ -40,7 +45,11 @@ export class DiskLinks {
   }
 
   async renew(repository: string, digest: Digest): Promise<boolean> {
-    return await setTime(this.#parts.places.link(repository, digest), this.#parts.now());
+    // In turn with collection: what it is about to remove cannot be relied on.
+    return await this.#alone.run(
+      keyOf(repository, digest),
+      async () => await setTime(this.#parts.places.link(repository, digest), this.#parts.now()),
+    );
   }
 
   async settle(repository: string, digests: readonly Digest[]): Promise<void> {
@@ -49,7 +58,8 @@ export class DiskLinks {
       const claim = this.#claims.get(key);
       if (claim !== undefined && --claim.count > 0) continue;
       this.#claims.delete(key);
-      await setTime(this.#parts.places.link(repository, digest), 0);
+      this.#settled = (this.#settled % MAX_SETTLED) + 1;
+      await setTime(this.#parts.places.link(repository, digest), this.#settled);
     }
   }
 

@@ -10,7 +10,7 @@ export interface DiskParts {
   readonly files: DurableFiles;
   readonly suspects: Suspects;
   /** The store's disk. @throws {StoreFullError} while the data folder cannot be used. */
-  disk(): Disk;
-  pins(): Pins;
-  now(): number;
+  readonly disk: () => Disk;
+  readonly pins: () => Pins;
+  readonly now: () => number;
 }

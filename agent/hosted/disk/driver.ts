@@ -1,0 +1,46 @@
+import {Folder, hostIn} from '../../store/folder.ts';
+import {StoreFullError} from '../../store/contract.ts';
+import type {Disk} from '../../store/disk.ts';
+import type {DiskStore} from '../../store/disk-store.ts';
+import type {LocalStore} from '../../store/local-store.ts';
+import type {Driver} from '../contract.ts';
+import {DiskContent} from './content.ts';
+import {DurableFiles} from './durable-files.ts';
+import {DiskMetadata} from './metadata.ts';
+import type {DiskParts} from './parts.ts';
+import {Places} from './places.ts';
+import {Suspects} from './suspects.ts';
+
+/**
+ * Images that are hosted on the node's own disk, beside its cache (ADR 0005). Where the store heals, they are back.
+ * @param root the data folder.
+ * @param failed what went wrong with nobody to tell.
+ */
+export function newDiskDriver(
+  root: string,
+  store: DiskStore,
+  {now = Date.now, failed}: {readonly now?: () => number; readonly failed: (error: unknown) => void},
+): Driver {
+  const folder = new Folder(root);
+  let ready: LocalStore | undefined;
+  const disk = (): Disk => {
+    const {local} = store;
+    if (local === undefined) throw new StoreFullError('The data folder cannot be used');
+    if (local !== ready) {
+      hostIn(local.disk.folder);
+      ready = local;
+      content.releaseSuspects().catch(failed);
+    }
+    return local.disk;
+  };
+  const parts: DiskParts = {
+    places: new Places(folder),
+    files: new DurableFiles(folder.temporary),
+    suspects: new Suspects(folder.suspects),
+    disk,
+    pins: () => disk().pins,
+    now,
+  };
+  const content = new DiskContent(parts);
+  return {metadata: new DiskMetadata(parts), content, close: () => content.close()};
+}

@@ -1,0 +1,65 @@
+import {IntegrityError, OciError} from '../../../oci/error.ts';
+import type {HostedRequest} from '../../../oci/hosted-request.ts';
+import {answerPing} from '../../http/registry.ts';
+import {StoreFullError} from '../../store/contract.ts';
+import {neededFor} from '../needed.ts';
+import type {HostedAsked, HostedHandler} from './asked.ts';
+import {answerBlob, deleteBlob} from './blobs.ts';
+import {answerCatalog, answerReferrers, answerTags} from './lists.ts';
+import {answerManifest, deleteManifest, putManifest} from './manifests.ts';
+import type {HostedParts} from './parts.ts';
+import {answerUpload, appendUpload, cancelUpload, finishUpload, startUpload} from './uploads.ts';
+
+type Kind = HostedRequest['kind'];
+type Answer<K extends Kind> = (
+  parts: HostedParts,
+  asked: HostedAsked<Extract<HostedRequest, {kind: K}>>,
+) => Promise<void>;
+type Methods<K extends Kind> = Readonly<Record<string, Answer<K>>>;
+
+/** What can be done with what; another method is 405 (A-002). */
+const METHODS: {readonly [K in Kind]: Methods<K>} = {
+  ping: {GET: ping, HEAD: ping},
+  catalog: {GET: answerCatalog, HEAD: answerCatalog},
+  blob: {GET: answerBlob, HEAD: answerBlob, DELETE: deleteBlob},
+  manifest: {GET: answerManifest, HEAD: answerManifest, PUT: putManifest, DELETE: deleteManifest},
+  tag: {GET: answerManifest, HEAD: answerManifest, PUT: putManifest, DELETE: deleteManifest},
+  tags: {GET: answerTags, HEAD: answerTags},
+  referrers: {GET: answerReferrers, HEAD: answerReferrers},
+  uploads: {POST: startUpload},
+  upload: {GET: answerUpload, PATCH: appendUpload, PUT: finishUpload, DELETE: cancelUpload},
+};
+
+/** Answers everything of the distribution API for hosted repositories. */
+export function newHostedHandler(parts: HostedParts): HostedHandler {
+  return async (asked) => {
+    const {req, res, request, caller} = asked;
+    const methods = METHODS[request.kind] as Methods<Kind>; // the entry of its own kind
+    const answer = methods[req.method ?? ''];
+    if (answer === undefined) {
+      res.setHeader('allow', Object.keys(methods).join(', '));
+      throw new OciError('UNSUPPORTED', `${req.method ?? ''} is not for this`);
+    }
+    const needed = neededFor(req.method ?? '', request);
+    if (needed !== undefined && !caller.may(needed.action, needed.repository))
+      throw new OciError('DENIED', `You may not ${needed.action} here`);
+    try {
+      await answer(parts, asked);
+    } catch (error) {
+      throw told(error);
+    }
+  };
+}
+
+function ping(_: HostedParts, {res, exchange}: HostedAsked): Promise<void> {
+  answerPing(res, exchange);
+  return Promise.resolve();
+}
+
+/** What the client is told of what went wrong below. */
+function told(error: unknown): unknown {
+  if (error instanceof IntegrityError) return new OciError('DIGEST_INVALID', error.message, {cause: error});
+  if (error instanceof StoreFullError)
+    return new OciError('STORAGE_FULL', `${error.message}: free some space, or push elsewhere`, {cause: error});
+  return error;
+}

@@ -1,0 +1,110 @@
+import {randomBytes} from 'node:crypto';
+import {OciError} from '../../oci/error.ts';
+import type {Algorithm} from '../../oci/digest.ts';
+import type {Caller} from '../access/caller.ts';
+import type {Driver, UploadBytes, UploadRecord} from './contract.ts';
+
+/** Uploads that may be under way: each is a file, and memory while a request is at it. */
+const MAX_UPLOADS = 4_096;
+/** A request whose client has sent nothing for so long makes way for another one of the same upload. */
+const STALLED_MS = 5_000;
+
+/** A request that is at an upload. */
+interface Turn {
+  readonly abort: AbortController;
+  readonly ended: Promise<void>;
+  lastByteAt: number;
+}
+
+/** An upload while one request is at it. */
+export interface OpenUpload {
+  readonly record: UploadRecord;
+  readonly bytes: UploadBytes;
+  /** Aborted when another request of the same upload takes over. */
+  readonly signal: AbortSignal;
+  /** Bytes have come. */
+  readonly progressed: () => void;
+}
+
+/** Uploads under way: whose they are, and one request at each at a time. */
+export class Sessions {
+  readonly #driver: Driver;
+  readonly #now: () => number;
+  readonly #turns = new Map<string, Turn>();
+  /** Begun by this process and not ended; those of an earlier one are few and expire. */
+  #begun = 0;
+
+  constructor(driver: Driver, now: () => number) {
+    this.#driver = driver;
+    this.#now = now;
+  }
+
+  /** Requests that are at an upload now. */
+  get active(): number {
+    return this.#turns.size;
+  }
+
+  /** @throws {OciError} TOOMANYREQUESTS. */
+  async begin(repository: string, caller: Caller, algorithm: Algorithm | undefined): Promise<UploadRecord> {
+    if (this.#begun >= MAX_UPLOADS)
+      throw new OciError('TOOMANYREQUESTS', 'Too many uploads have been begun and not ended: cancel some, or wait');
+    const id = randomBytes(18).toString('base64url');
+    const record = {id, repository, identity: caller.identity, algorithm, startedAt: this.#now()};
+    await this.#driver.metadata.putUpload(record);
+    this.#begun++;
+    return record;
+  }
+
+  /** @throws {OciError} BLOB_UPLOAD_UNKNOWN also for another's, or under another name. */
+  async find(id: string, repository: string, caller: Caller): Promise<UploadRecord> {
+    const record = await this.#driver.metadata.upload(id);
+    if (record === undefined || record.repository !== repository || record.identity !== caller.identity)
+      throw new OciError('BLOB_UPLOAD_UNKNOWN', 'There is no such upload: it was ended, cancelled or has expired');
+    return record;
+  }
+
+  /**
+   * Opens an upload for one request and closes it after. Another one that is getting ahead keeps it; one that hangs, as
+   * after a broken connection, is cut off.
+   * @throws {OciError} RANGE_INVALID if another one is at it.
+   */
+  async at<T>(record: UploadRecord, work: (upload: OpenUpload) => Promise<T>): Promise<T> {
+    const {id} = record;
+    for (let turn = this.#turns.get(id); turn !== undefined; turn = this.#turns.get(id)) {
+      if (this.#now() - turn.lastByteAt < STALLED_MS)
+        throw new OciError('RANGE_INVALID', 'Another request is at this upload');
+      turn.abort.abort(new OciError('RANGE_INVALID', 'Another request went on with this upload'));
+      await turn.ended;
+    }
+    const {promise: ended, resolve} = Promise.withResolvers<void>();
+    const turn: Turn = {abort: new AbortController(), ended, lastByteAt: this.#now()};
+    this.#turns.set(id, turn);
+    try {
+      const bytes = await this.#driver.content.upload(id, record.algorithm);
+      try {
+        const progressed = (): void => {
+          turn.lastByteAt = this.#now();
+        };
+        return await work({record, bytes, signal: turn.abort.signal, progressed});
+      } finally {
+        await bytes.close();
+      }
+    } finally {
+      this.#turns.delete(id);
+      resolve();
+    }
+  }
+
+  /** It became a blob, or was cancelled. */
+  async end(id: string): Promise<number> {
+    const freed = await this.#driver.content.dropUpload(id);
+    await this.#driver.metadata.removeUpload(id);
+    this.#begun = Math.max(0, this.#begun - 1);
+    return freed;
+  }
+
+  /** Drops one unless a request is at it. @returns bytes freed. */
+  async drop(id: string): Promise<number | undefined> {
+    return this.#turns.has(id) ? undefined : await this.end(id);
+  }
+}
