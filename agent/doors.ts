@@ -10,6 +10,7 @@ import type {RegistryParts} from './http/asked.ts';
 import {newRegistry} from './http/registry.ts';
 import {newServer} from './http/server.ts';
 import {newOurNames, type OurNames} from './hosted/ours.ts';
+import {secretFileIn} from './node/node-secret.ts';
 
 /** What tokens are for where the registry has no name of its own. */
 const SERVICE = 'noost';
@@ -73,7 +74,7 @@ export class Doors {
         this.listening.push(opened.listening);
         continue;
       }
-      this.#runtime.set(i, await readDoor(listener));
+      this.#runtime.set(i, await readFirst(listener, parts));
       const handle = newRegistry(forRuntimes(parts), () => this.#runtime.get(i) ?? runtimeDoor([], false));
       this.listening.push(await listen(newServer(handle), listener));
     }
@@ -86,6 +87,16 @@ function forRuntimes(parts: DoorParts): RegistryParts {
   const host = (): string | undefined => config().hosted?.host;
   const isPublic = (): boolean => config().listeners.some(({users}) => users.anonymous === 'pull');
   return {...parts, hosted: {answer, host, isPublic}};
+}
+
+/** A folder that cannot be used has no secret that we made either: then nobody proves anything, and pulls go on. */
+async function readFirst(listener: ListenerConfig, {config, degraded}: DoorParts): Promise<RuntimeDoor> {
+  try {
+    return await readDoor(listener);
+  } catch (error) {
+    if (degraded() === undefined || listener.secretFile !== secretFileIn(config().dataDir)) throw error;
+    return runtimeDoor([], listener.anyLocalProcess);
+  }
 }
 
 async function readDoor({secretFile, anyLocalProcess}: ListenerConfig): Promise<RuntimeDoor> {

@@ -1,5 +1,4 @@
 import {randomBytes} from 'node:crypto';
-import {once} from 'node:events';
 import type {RequestListener} from 'node:http';
 import {join} from 'node:path';
 import {parseRegistry} from '../oci/reference.ts';
@@ -21,8 +20,11 @@ import {Sender} from './http/send.ts';
 import {newServer} from './http/server.ts';
 import {lowDisk, readDiskSpace} from './low-disk.ts';
 import {Metrics} from './metrics.ts';
+import {keepNode, prepareNode} from './node/keep.ts';
+import type {NodeKeeper} from './node/keeper.ts';
 import {Puller} from './pull/puller.ts';
 import {openStore, type DiskStore} from './store/disk-store.ts';
+import {stopSignal, watchForBugs} from './signals.ts';
 import {VERSION} from './version.ts';
 
 /** The parts of a running agent. */
@@ -39,6 +41,8 @@ interface Agent {
   readonly hosted: Hosted | undefined;
   readonly repeats: Repeats;
   doors?: Doors;
+  /** Of the node's runtime's files, where the agent writes them. */
+  keeper?: NodeKeeper | undefined;
   stopping: boolean;
 }
 
@@ -57,6 +61,7 @@ export async function runAgent(config: AgentConfig, load: () => Promise<AgentCon
   const listening: Listening[] = [];
   try {
     listening.push(await listen(newServer(newAdmin(adminParts(agent))), config.adminListen));
+    await prepareNode(config, agent.events.degraded() !== undefined);
     agent.doors = await openDoors(agent);
     const registries = agent.doors.listening;
     listening.push(...(await listenForCommands(agent)));
@@ -66,6 +71,7 @@ export async function runAgent(config: AgentConfig, load: () => Promise<AgentCon
     metrics.configReloadOk.set(1);
     greet(agent, registries, listening[0]?.address ?? '');
     await warnOfLowDisk(agent);
+    agent.keeper = await keepNode({...agent, listening: registries, notReady: () => whyNotReady(agent)});
     await stop;
     log.info('stopping: transfers under way may finish', {drainSeconds: agent.config.drainMs / 1000});
   } finally {
@@ -204,15 +210,10 @@ async function reload(agent: Agent, load: () => Promise<AgentConfig>): Promise<v
 }
 
 function adminParts(agent: Agent): Parameters<typeof newAdmin>[0] {
-  const {metrics, store, puller, log, events} = agent;
+  const {metrics, store, puller, log} = agent;
   return {
     registry: metrics.registry,
-    notReady: () => {
-      if (agent.stopping) return 'stopping';
-      return events.degraded() === undefined
-        ? undefined
-        : 'the data folder cannot be used: images pass through without being kept';
-    },
+    notReady: () => whyNotReady(agent),
     refresh: async () => {
       const usage = await store.usage();
       metrics.cacheBytes.set(usage.sizeBytes);
@@ -233,6 +234,13 @@ function adminParts(agent: Agent): Parameters<typeof newAdmin>[0] {
   };
 }
 
+function whyNotReady({stopping, events}: Agent): string | undefined {
+  if (stopping) return 'stopping';
+  return events.degraded() === undefined
+    ? undefined
+    : 'the data folder cannot be used: images pass through without being kept';
+}
+
 /** How to pull through it, in three lines. */
 function greet({log, config}: Agent, registries: readonly Listening[], admin: string): void {
   const address = registries[0]?.address ?? '';
@@ -240,8 +248,9 @@ function greet({log, config}: Agent, registries: readonly Listening[], admin: st
   log.info(
     `pull through it: skopeo copy --src-tls-verify=false docker://${address}/docker.io/library/alpine:latest dir:alpine`,
   );
+  if (config.node.configure !== 'none') return;
   log.info(
-    `containerd: two lines in certs.d/_default/hosts.toml, [host."http://${address}"] and capabilities = ["pull", "resolve"]`,
+    `containerd: noost containerd install, or two lines in certs.d/_default/hosts.toml, [host."http://${address}"] and capabilities = ["pull", "resolve"]`,
   );
 }
 
@@ -254,6 +263,7 @@ async function warnOfLowDisk({log, config, store, events}: Agent): Promise<void>
 
 async function shutDown(agent: Agent, listening: readonly Listening[]): Promise<void> {
   agent.stopping = true; // readiness fails from now on
+  await agent.keeper?.stop(); // first of all: nobody else is to be sent here
   const [admin, ...registries] = listening;
   await Promise.all(registries.map((one) => one.drain(agent.config.drainMs)));
   await agent.doors?.close();
@@ -265,29 +275,4 @@ async function shutDown(agent: Agent, listening: readonly Listening[]): Promise<
   await admin?.drain(1_000);
   agent.log.info('stopped');
   await agent.log.close();
-}
-
-/**
- * What nobody caught. A promise that was dropped concerns one request, and the others must not pay for it; after an
- * exception out of a callback nothing can be relied on: the log is written and the process ends, to be started anew.
- */
-function watchForBugs({log, metrics}: Agent): void {
-  const tell = (error: unknown): void => {
-    metrics.unexpectedErrors.inc();
-    log.error('unexpected error: please report it', {error: String((error as Error | undefined)?.stack ?? error)});
-  };
-  process.on('unhandledRejection', tell);
-  process.on('uncaughtException', (error) => {
-    tell(error);
-    void log.close().finally(() => process.exit(1));
-  });
-}
-
-function stopSignal(): Promise<unknown> {
-  const stop = new AbortController();
-  for (const name of ['SIGTERM', 'SIGINT'] as const)
-    process.once(name, () => {
-      stop.abort();
-    });
-  return once(stop.signal, 'abort');
 }

@@ -150,6 +150,11 @@ export class Metrics {
     'Whether the certificate (tls) or the users of the direct listeners could be read when they last changed',
     ['kind'],
   );
+  readonly nodeFolders = this.#gauge(
+    'node_folders',
+    "Folders of the node's containerd that name this agent, were left alone, or could not be written",
+    ['outcome'],
+  );
   readonly configReloaded = this.#gauge(
     'config_reload_success_timestamp_seconds',
     'When the configuration was last read well',

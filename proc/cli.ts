@@ -45,6 +45,11 @@ const COMMANDS: Readonly<Record<string, Listed>> = {
     summary: 'Drops an image from the cache',
     load: async () => (await import('../agent/commands/rm.ts')).command,
   },
+  containerd: {
+    usage: 'containerd <action>',
+    summary: "Points this node's containerd at the agent, and back; says what is wrong with it",
+    load: async () => (await import('../agent/commands/containerd.ts')).command,
+  },
   completion: {
     usage: 'completion <shell>',
     summary: 'Prints a script that completes commands and flags',

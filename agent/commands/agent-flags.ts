@@ -12,6 +12,7 @@ const GROUPS: Readonly<Record<string, string>> = {
   allowPrivateUpstreams: 'Upstreams',
   upstreams: 'Upstreams',
   hosted: 'Hosted images',
+  node: 'Node',
   log: 'Logs',
 };
 

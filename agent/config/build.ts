@@ -4,7 +4,8 @@ import {newUpstreamConfigs} from '../../oci/upstream-build.ts';
 import {parseAddress} from '../../proc/config/address.ts';
 import {DEFAULT_LISTENER} from './merge.ts';
 import type {Settings} from './schema.ts';
-import type {AgentConfig, HostedConfig, ListenerConfig} from './shape.ts';
+import {secretFileIn} from '../node/node-secret.ts';
+import type {AgentConfig, HostedConfig, ListenerConfig, NodeConfig} from './shape.ts';
 
 const DAY_MS = 86_400_000;
 const GIB = 1024 ** 3;
@@ -30,7 +31,8 @@ const DEFAULTS = {
 export async function newAgentConfig(settings: Settings): Promise<AgentConfig> {
   const dataDir = resolve(settings.data ?? DEFAULTS.data);
   const defaultUpstream = settings.defaultUpstream ?? DEFAULTS.defaultUpstream;
-  const listeners = listenersOf(settings).map(newListener);
+  const node = newNode(settings.node ?? {});
+  const listeners = listenersOf(settings).map((one) => withSecret(newListener(one), node, dataDir));
   return {
     listeners,
     adminListen: settings.adminListen ?? DEFAULTS.adminListen,
@@ -43,6 +45,7 @@ export async function newAgentConfig(settings: Settings): Promise<AgentConfig> {
     defaultUpstream: defaultUpstream === 'none' ? undefined : defaultUpstream,
     allowPrivateUpstreams: settings.allowPrivateUpstreams ?? false,
     upstreams: newUpstreamConfigs(settings.upstreams ?? []),
+    node,
     hosted: listeners.some(({door}) => door === 'direct') ? newHosted(settings.hosted ?? {}) : undefined,
     log: {level: settings.log?.level ?? 'info', format: settings.log?.format ?? 'auto'},
     drainMs: settings.drain ?? DEFAULTS.drainMs,
@@ -64,6 +67,24 @@ function newListener(listener: ListenerSettings): ListenerConfig {
     tls: newTls(listener.tls),
     insecure: listener.insecure ?? false,
     users: {htpasswdFile: listener.users?.htpasswdFile, anonymous: listener.users?.anonymous ?? 'none'},
+  };
+}
+
+/** An agent that writes the runtime's files has a secret of its own making, unless another proof was said. */
+function withSecret(listener: ListenerConfig, {configure}: NodeConfig, dataDir: string): ListenerConfig {
+  const {door, secretFile, anyLocalProcess} = listener;
+  if (configure === 'none' || door !== 'runtime' || secretFile !== undefined || anyLocalProcess) return listener;
+  return {...listener, secretFile: secretFileIn(dataDir)};
+}
+
+function newNode(said: NonNullable<Settings['node']>): NodeConfig {
+  return {
+    configure: said.configure ?? 'none',
+    hostRoot: said.hostRoot ?? '/',
+    containerdConfig: said.containerdConfig,
+    certsDir: said.certsDir,
+    registries: said.registries,
+    order: said.order ?? 'first',
   };
 }
 

@@ -3,9 +3,7 @@ import type {ConfigIssue} from '../../proc/config/error.ts';
 import type {Layer} from '../../proc/config/layer.ts';
 import {checkFile, checkKeyPair, pathsIn, type Check} from '../../proc/config/named-file.ts';
 import {parseHtpasswd} from '../access/htpasswd.ts';
-
-const MIN_SECRET = 16;
-const MAX_SECRET = 1024;
+import {MAX_SECRET, MIN_SECRET, parseSecret} from '../node/node-secret.ts';
 
 /** Looks at every file the configuration names: that it can be read now, and that it is what it should be. */
 export async function checkFiles(config: Layer): Promise<readonly ConfigIssue[]> {
@@ -15,14 +13,6 @@ export async function checkFiles(config: Layer): Promise<readonly ConfigIssue[]>
   );
   const pairs = pathsIn(config, 'listeners', ['tls', 'certFile']).map((path) => checkKeyPair(config, path));
   return (await Promise.all([...secrets, ...users, ...pairs, checkUpstreamFiles(config)])).flat();
-}
-
-/** The node's secret as the file has it, trimmed. @throws {SyntaxError} if it is too short, too long, or no header can carry it. */
-export function parseSecret(text: string): string {
-  const secret = text.trim();
-  if (secret.length < MIN_SECRET || secret.length > MAX_SECRET || !/^[\u0021-\u007e]+$/.test(secret))
-    throw new SyntaxError('Not a secret');
-  return secret;
 }
 
 const checkSecret: Check = (content) => {

@@ -10,6 +10,7 @@ const FIXED: readonly (readonly [key: string, value: (config: AgentConfig) => un
   ],
   ['adminListen', ({adminListen}) => adminListen],
   ['data', ({dataDir}) => dataDir],
+  ['node', ({node}) => node],
   ['log.format', ({log}) => log.format],
 ];
 

@@ -23,6 +23,7 @@ export function renderAgentConfig(config: AgentConfig): string {
       defaultUpstream: config.defaultUpstream ?? 'none',
       allowPrivateUpstreams: config.allowPrivateUpstreams,
       upstreams: config.upstreams.map(renderUpstream),
+      node: config.node,
       hosted: config.hosted && renderHosted(config.hosted),
       log: config.log,
       drain: formatDuration(config.drainMs),

@@ -17,6 +17,7 @@ export function checkRules(config: Layer): readonly ConfigIssue[] {
     ...checkHosted(config),
     ...checkDataPath(config),
     ...checkProof(config),
+    ...checkNode(config),
     ...checkUpstreams(config),
   ];
 }
@@ -60,7 +61,8 @@ function checkProof(config: Layer): ConfigIssue[] {
   const owner = recordsAt(config, 'upstreams').find(
     ([, {credentials, tls}]) => isSaid(credentials) || (isRecord(tls) && isSaid(tls['certFile'])),
   );
-  if (owner === undefined) return [];
+  const keepsNode = (valueAt(config.tree, ['node', 'configure']) ?? 'none') !== 'none'; // with a secret of its own making
+  if (owner === undefined || keepsNode) return [];
   const host = JSON.stringify(owner[1]['host'] ?? '');
   return recordsAt(config, 'listeners')
     .filter(([, {door}]) => door !== 'direct') // where the node's credentials are never used
@@ -73,6 +75,14 @@ function checkProof(config: Layer): ConfigIssue[] {
         `upstream ${host} has credentials, so say who may have what they fetch: expected ${key}.secretFile (--secret-file), or ${key}.anyLocalProcess: true (--any-local-process)`,
       );
     });
+}
+
+function checkNode(config: Layer): ConfigIssue[] {
+  const configure = valueAt(config.tree, ['node', 'configure']) ?? 'none';
+  const doors = recordsAt(config, 'listeners').map(([, {door}]) => door ?? 'runtime');
+  if (configure === 'none' || doors.includes('runtime')) return [];
+  const message = 'expected a listener with door: runtime, which the runtime of this node is to be pointed at';
+  return [newIssue(config, ['node', 'configure'], message)];
 }
 
 function isSaid(value: unknown): boolean {

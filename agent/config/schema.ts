@@ -4,6 +4,7 @@ import {upstreamsSchema} from '../../oci/upstream-schema.ts';
 import {address, duration, flag, logSection, parsed, size, space, strict} from '../../proc/config/schema-parts.ts';
 import {hostedSchema} from './hosted-schema.ts';
 import {listenerSchema} from './listener-schema.ts';
+import {nodeSchema} from './node-schema.ts';
 
 /**
  * What a configuration file may hold, every key optional: flags and variables are read by the same schema. Values
@@ -53,6 +54,7 @@ export const configSchema = strict(
     }).optional(),
     upstreams: upstreamsSchema.optional(),
     hosted: hostedSchema.optional(),
+    node: nodeSchema.optional(),
     log: logSection.optional(),
     drain: duration({description: 'How long transfers may go on after SIGTERM', shown: '25s'}).optional(),
   },

@@ -32,6 +32,21 @@ export interface HostedConfig {
   readonly uploadExpiryMs: number;
 }
 
+/** How the agent points the node's runtime at itself. */
+export interface NodeConfig {
+  readonly configure: 'none' | 'containerd';
+  /** Where the host's file system is; the paths below are as the host sees them. */
+  readonly hostRoot: string;
+  /** containerd's configuration. `undefined`: looked for where distributions have it. */
+  readonly containerdConfig: string | undefined;
+  /** The folder of hosts.toml files. `undefined`: as containerd's configuration says. */
+  readonly certsDir: string | undefined;
+  /** As images name them. `undefined`: all. */
+  readonly registries: readonly string[] | undefined;
+  /** Before the hosts that are there already, or behind them. */
+  readonly order: 'first' | 'last';
+}
+
 /** The agent's effective configuration: every value present, units in the names. */
 export interface AgentConfig {
   readonly listeners: readonly ListenerConfig[];
@@ -41,6 +56,7 @@ export interface AgentConfig {
   readonly defaultUpstream: string | undefined;
   readonly allowPrivateUpstreams: boolean;
   readonly upstreams: readonly UpstreamConfig[];
+  readonly node: NodeConfig;
   /** `undefined` where there is no direct listener, and so nothing can be pushed. */
   readonly hosted: HostedConfig | undefined;
   readonly log: {readonly level: 'debug' | 'info' | 'warn' | 'error'; readonly format: 'json' | 'text' | 'auto'};

@@ -12,7 +12,7 @@ import {inspect, install, uninstall, type Outcome} from './certs-dir.ts';
 import {findBlock} from './hosts-mark.ts';
 import {parseToml, tableAt} from './toml-text.ts';
 
-const WRITER = {owner: 'a', now: () => new Date('2026-11-25T20:00:00Z')};
+const WRITER = {owner: 'a', since: new Date('2026-11-25T20:00:00Z')};
 const WANTED = {host: HOST, registries: undefined};
 const isRoot = process.getuid?.() === 0;
 
@@ -75,7 +75,7 @@ test('install merges into every folder it can, tells why not, and twice is once;
     'twin.corp': 'written',
   });
   const between = await describeTree(root);
-  const again = await install(certs, WANTED, {owner: 'a', now: () => new Date()});
+  const again = await install(certs, WANTED, {owner: 'a', since: new Date()});
   assert.ok(again.every(({did: what}) => what === 'unchanged' || what === 'left alone'));
   assert.deepEqual(await describeTree(root), between);
   const secret = await readFile(join(root, CERTS, 'registry.corp_5000_', 'hosts.toml'), 'utf8');

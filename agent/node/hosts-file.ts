@@ -26,10 +26,14 @@ const SECRET_MODE = 0o600;
 const PLAIN_MODE = 0o644;
 const FOLDER_MODE = 0o755;
 
+/** The owner of what a person wrote by the command line. */
+export const MANUAL = 'manual';
+
 export interface Writer {
   /** Of this start of the agent, or `manual`. */
   readonly owner: string;
-  now(): Date;
+  /** When it began: of two that write the same file the later one has it, so that they do not take it from each other. */
+  readonly since: Date;
 }
 
 /**
@@ -44,12 +48,13 @@ export async function writeHosts(place: Place, host: AgentHost, writer: Writer):
   const {file, folder, original, missing} = state;
   const taken = file === undefined ? undefined : takeOut(file.text);
   if (taken !== undefined && file?.stat.isSymbolicLink() === true) return false; // a link to one that has us already
+  if (isOfNewer(taken, writer)) return false;
   const base = baseOf(state, taken);
   const certificates = missing.length > 0 ? {ca: [], client: []} : await certificatesIn(folder);
   const isMine = taken?.mark?.owner === writer.owner;
   const text = mergeHosts(base.text, host, certificates, {
     owner: writer.owner,
-    since: isMine ? (taken?.mark?.since ?? '') : writer.now().toISOString(),
+    since: isMine ? (taken?.mark?.since ?? '') : writer.since.toISOString(),
     mode: base.mode.toString(8),
     made: base.made,
   });
@@ -67,6 +72,14 @@ export async function writeHosts(place: Place, host: AgentHost, writer: Writer):
     throw error;
   }
   return true;
+}
+
+/** A newer agent's file is left to it (a rolling update), unless its clock says that it has not begun yet. */
+function isOfNewer(taken: TakenOut | undefined, {owner, since}: Writer): boolean {
+  const mark = taken?.mark;
+  if (mark === undefined || mark.owner === owner || mark.owner === MANUAL || owner === MANUAL) return false;
+  const theirs = Date.parse(mark.since);
+  return theirs > since.getTime() && theirs <= Date.now();
 }
 
 interface Base {

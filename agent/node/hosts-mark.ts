@@ -2,7 +2,7 @@
 export interface Mark {
   /** The agent, one id a start, or `manual`. Who took a block over is its owner from then on. */
   readonly owner: string;
-  /** When it was written first by this owner, ISO 8601. */
+  /** When this owner began, ISO 8601. */
   readonly since: string;
   /** The agent's URL as it is in the table's name. */
   readonly url: string;

@@ -1,0 +1,51 @@
+import type {ProcessLog} from '../../proc/log.ts';
+import type {AgentConfig} from '../config/shape.ts';
+import type {Metrics} from '../metrics.ts';
+import type {NodeKeeper} from './keeper.ts';
+import {ensureSecret, parseSecret, secretFileIn} from './node-secret.ts';
+import {readFile} from 'node:fs/promises';
+
+/** What of a running agent the node's files depend on. */
+interface Served {
+  readonly config: AgentConfig;
+  readonly log: ProcessLog;
+  readonly metrics: Metrics;
+  /** In the order of `config.listeners`. */
+  readonly listening: readonly {readonly address: string}[];
+  notReady(): string | undefined;
+}
+
+/** Makes the secret that the listeners and the node's files share, before either is there. */
+export async function prepareNode({node, listeners, dataDir}: AgentConfig, isDegraded: boolean): Promise<void> {
+  const file = secretFileIn(dataDir);
+  if (node.configure === 'none' || !listeners.some(({secretFile}) => secretFile === file)) return;
+  await ensureSecret(file).catch((error: unknown) => {
+    if (!isDegraded) throw error; // else the node is not pointed here anyway
+  });
+}
+
+/** Points the node's runtime at this agent, if it is to. Loaded only then: elsewhere it costs no memory. */
+export async function keepNode(served: Served): Promise<NodeKeeper | undefined> {
+  const {config, metrics, log} = served;
+  if (config.node.configure === 'none') return undefined;
+  const at = config.listeners.findIndex(({door}) => door === 'runtime');
+  const listener = config.listeners[at];
+  const address = served.listening[at]?.address;
+  if (listener === undefined || address === undefined) return undefined; // rules.ts refuses that
+  const {NodeKeeper} = await import('./keeper.ts');
+  const keeper = new NodeKeeper({
+    config: config.node,
+    url: `http://${address}`,
+    secret: async () =>
+      listener.secretFile === undefined ? undefined : parseSecret(await readFile(listener.secretFile, 'utf8')),
+    notReady: () => served.notReady(),
+    told: ({written, leftAlone, failed}) => {
+      metrics.nodeFolders.set({outcome: 'written'}, written);
+      metrics.nodeFolders.set({outcome: 'left_alone'}, leftAlone);
+      metrics.nodeFolders.set({outcome: 'failed'}, failed);
+    },
+    log,
+  });
+  await keeper.start();
+  return keeper;
+}
