@@ -162,9 +162,15 @@ async function listenForCommands(agent: Agent): Promise<Listening[]> {
 
 /** Loaded when it is first asked: few agents ever are, and all would hold what it needs. */
 function lazyApi(agent: Agent): RequestListener {
+  const {hosted, puller, store, log} = agent;
   const loaded = async (): Promise<RequestListener> => {
-    const [{newApi}, {newBackend}] = await Promise.all([import('./api/api.ts'), import('./pull/prefetch.ts')]);
-    return newApi(newBackend(agent.puller, agent.store), agent.log);
+    const [{newApi}, {newBackend}, {HostedAdmin}] = await Promise.all([
+      import('./api/api.ts'),
+      import('./pull/prefetch.ts'),
+      import('./hosted/admin.ts'),
+    ]);
+    const admin = hosted && new HostedAdmin(hosted, {host: () => agent.config.hosted?.host, log});
+    return newApi(newBackend(puller, store, admin), log);
   };
   let api: Promise<RequestListener> | undefined;
   return (req, res) => {

@@ -22,12 +22,12 @@ const COMMANDS: Readonly<Record<string, Listed>> = {
   },
   ls: {
     usage: 'ls [match]',
-    summary: 'Lists the images in the cache',
+    summary: 'Lists the images in the cache, and those that are hosted here',
     load: async () => (await import('../agent/commands/ls.ts')).command,
   },
   du: {
     usage: 'du',
-    summary: 'Shows how much room the cache takes and may take',
+    summary: 'Shows how much room the cache takes and may take, and what is hosted',
     load: async () => (await import('../agent/commands/du.ts')).command,
   },
   pull: {
@@ -42,13 +42,23 @@ const COMMANDS: Readonly<Record<string, Listed>> = {
   },
   rm: {
     usage: 'rm <image>',
-    summary: 'Drops an image from the cache',
+    summary: 'Drops an image from the cache, or deletes one that is hosted here',
     load: async () => (await import('../agent/commands/rm.ts')).command,
   },
   containerd: {
     usage: 'containerd <action>',
     summary: "Points this node's containerd at the agent, and back; says what is wrong with it",
     load: async () => (await import('../agent/commands/containerd.ts')).command,
+  },
+  history: {
+    usage: 'history <image>',
+    summary: 'Shows who moved a tag that is hosted here, when, from what to what',
+    load: async () => (await import('../agent/commands/history.ts')).command,
+  },
+  gc: {
+    usage: 'gc',
+    summary: 'Frees the room of what is hosted here and nothing needs any more',
+    load: async () => (await import('../agent/commands/gc.ts')).command,
   },
   completion: {
     usage: 'completion <shell>',

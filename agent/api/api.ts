@@ -3,6 +3,7 @@ import type {Log} from '../../proc/log.ts';
 import type {ImageRecord} from '../store/contract.ts';
 import type {ApiBackend} from './backend.ts';
 import {ApiError, toApiError} from './error.ts';
+import {needHosted, toHostedName, type HostedBackend} from './hosted.ts';
 import {readImagesQuery, readPull, readRefresh, toImage} from './input.ts';
 import {answerPull} from './pull.ts';
 
@@ -29,8 +30,13 @@ export function newApi(backend: ApiBackend, log: Log): RequestListener {
   /** Method and endpoint → what answers it. */
   const routes: Readonly<Record<string, (call: Call) => Promise<void>>> = {
     'GET images': (call) => answerImages(backend, call),
-    'GET usage': async ({res}) => answer(res, 200, await backend.store.usage()),
+    'GET usage': async ({res}) =>
+      answer(res, 200, {...(await backend.store.usage()), hosted: await backend.hosted?.usage()}),
     'DELETE images': (call) => answerRemove(backend, call),
+    'GET hosted': (call) => answerHostedImages(backend, call),
+    'DELETE hosted': async ({res, rest}) => answerHostedRemove(needHosted(backend.hosted), res, rest),
+    'GET history': (call) => answerHistory(needHosted(backend.hosted), call),
+    'POST gc': async ({res}) => answer(res, 200, await needHosted(backend.hosted).collect()),
     'POST refresh': (call) => answerRefresh(backend, call),
     'POST pull': ({req, res, signal}) =>
       limited(pulls, async () => {
@@ -95,8 +101,31 @@ function nameOf({registry, repository, reference}: ImageRecord): string {
   return `${registry}/${repository}${reference.includes(':') ? '@' : ':'}${reference}`;
 }
 
-async function answerRemove({store}: ApiBackend, {res, rest}: Call): Promise<void> {
+async function answerHostedImages({hosted}: ApiBackend, {res, query}: Call): Promise<void> {
+  const page = readImagesQuery(query);
+  const images = (await hosted?.images(page)) ?? [];
+  const last = images.length < page.limit ? undefined : images.at(-1);
+  const next = last === undefined ? {} : {next: `${last.repository}:${last.tag}`};
+  answer(res, 200, {host: hosted?.host(), images, ...next});
+}
+
+async function answerHistory(hosted: HostedBackend, {res, rest}: Call): Promise<void> {
+  const {repository, tag, digest} = toHostedName(rest, hosted.host());
+  if (digest !== undefined) throw new ApiError(400, 'A digest never changes: only tags have a history');
+  const moves = await hosted.history(repository, tag ?? 'latest');
+  if (moves.length === 0) throw new ApiError(404, `No such tag is or was hosted here: ${rest}`);
+  answer(res, 200, {repository, tag: tag ?? 'latest', moves});
+}
+
+async function answerHostedRemove(hosted: HostedBackend, res: ServerResponse, text: string): Promise<void> {
+  const {repository, tag, digest} = toHostedName(text, hosted.host());
+  if (tag !== undefined && digest !== undefined) throw new ApiError(400, 'Say the tag or the digest, not both');
+  answer(res, 200, await hosted.remove(repository, digest ?? tag ?? 'latest'));
+}
+
+async function answerRemove({store, hosted}: ApiBackend, {res, rest}: Call): Promise<void> {
   const {name, tag, digest} = toImage(rest);
+  if (hosted !== undefined && name.registry === hosted.host()) return answerHostedRemove(hosted, res, rest);
   if (tag !== undefined && digest !== undefined) throw new ApiError(400, 'Say the tag or the digest, not both');
   const known =
     digest === undefined

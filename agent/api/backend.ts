@@ -1,10 +1,13 @@
 import type {Digest} from '../../oci/digest.ts';
 import type {RepositoryName} from '../../oci/source.ts';
 import type {Store} from '../store/contract.ts';
+import type {HostedBackend} from './hosted.ts';
 
 /** What the API needs of a running agent. */
 export interface ApiBackend {
   readonly store: Pick<Store, 'images' | 'usage' | 'removeImage' | 'tag' | 'links'>;
+  /** `undefined`: nothing is pushed here. */
+  readonly hosted: HostedBackend | undefined;
   /** Asks the upstream now, whatever freshness says. @throws {UpstreamError} */
   refresh(name: RepositoryName, tag: string, signal: AbortSignal): Promise<Refreshed>;
   /**

@@ -1,4 +1,4 @@
-import {IntegrityError, UpstreamError, type UpstreamFailure} from '../../oci/error.ts';
+import {IntegrityError, OciError, UpstreamError, type UpstreamFailure} from '../../oci/error.ts';
 import {StoreFullError} from '../store/contract.ts';
 import {NoSuchPlatformError} from './backend.ts';
 
@@ -28,6 +28,8 @@ export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof UpstreamError)
     return new ApiError(UPSTREAM_STATUS[error.failure], error.message, {cause: error});
+  if (error instanceof OciError && error.code !== 'UNKNOWN')
+    return new ApiError(error.status, error.message, {cause: error});
   if (error instanceof NoSuchPlatformError) return new ApiError(404, error.message, {cause: error});
   if (error instanceof IntegrityError) return new ApiError(502, error.message, {cause: error});
   if (error instanceof StoreFullError)

@@ -4,12 +4,14 @@ import {createServer, request, type IncomingMessage} from 'node:http';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import type {Digest} from '../../oci/digest.ts';
+import {OciError} from '../../oci/error.ts';
 import {listen, type Listening} from '../../proc/listen.ts';
 import type {Log} from '../../proc/log.ts';
 import type {ImageRecord, Link, TagRecord} from '../store/contract.ts';
 import {newApi} from './api.ts';
 import {SOCKET_NAME} from './socket.ts';
 import type {ApiBackend, Pulled} from './backend.ts';
+import type {HostedBackend} from './hosted.ts';
 
 export const DIGEST: Digest = `sha256:${'a'.repeat(64)}`;
 export const OTHER: Digest = `sha256:${'b'.repeat(64)}`;
@@ -45,11 +47,44 @@ export function newImage(reference: string): ImageRecord {
   };
 }
 
+/** For tests: what is hosted by `reg.test`, as one tag that was moved once. @param asked is told what is done. */
+export function newHosted(asked: string[]): HostedBackend {
+  return {
+    host: () => 'reg.test',
+    images: ({after, limit, match}) => {
+      asked.push(`hosted ${after ?? ''} ${String(limit)} ${match ?? ''}`);
+      const image = {repository: 'team/app', tag: 'v1', digest: DIGEST, sizeBytes: 2048, movedAt: 1, by: 'alice'};
+      return Promise.resolve(match === 'none' ? [] : [image]);
+    },
+    usage: () =>
+      Promise.resolve({repositories: 1, tags: 2, manifests: 3, blobs: 4, sizeBytes: 2048, uploads: 1, uploadBytes: 6}),
+    history: (repository, tag) => {
+      asked.push(`history ${repository} ${tag}`);
+      if (tag !== 'v1') return Promise.resolve([]);
+      return Promise.resolve([
+        {at: 2, by: 'alice', from: OTHER, to: undefined},
+        {at: 1, by: undefined, from: undefined, to: OTHER},
+      ]);
+    },
+    remove: (repository, reference) => {
+      asked.push(`remove ${repository} ${reference}`);
+      if (reference === 'frozen') return Promise.reject(new OciError('DENIED', 'The tag frozen is immutable here'));
+      if (reference === 'v1') return Promise.resolve({tags: ['v1'], manifests: []});
+      return Promise.resolve({tags: ['a', 'b'], manifests: [DIGEST]});
+    },
+    collect: () => {
+      asked.push('collect');
+      return Promise.resolve({blobs: 2, uploads: 1, freedBytes: 4096});
+    },
+  };
+}
+
 /** For tests: an API on a socket of its own, over a backend that remembers what it was asked. */
 export class ApiRig implements AsyncDisposable {
   readonly asked: string[] = [];
   readonly logged: string[] = [];
   images: ImageRecord[] = [];
+  hosted: HostedBackend | undefined;
   refresh: ApiBackend['refresh'] = () => Promise.resolve({before: OTHER, after: DIGEST, mediaType: 'x'});
   pull: ApiBackend['pull'] = () => Promise.resolve(PULLED);
   /** As `--data`. */
@@ -92,7 +127,11 @@ export class ApiRig implements AsyncDisposable {
       this.asked.push(what);
       return Promise.resolve(answer);
     };
+    const hosted = (): HostedBackend | undefined => this.hosted;
     return {
+      get hosted() {
+        return hosted();
+      },
       store: {
         images: (options) => note(`images ${JSON.stringify(options)}`, this.images),
         usage: () =>

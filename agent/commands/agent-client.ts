@@ -31,6 +31,8 @@ export interface Ask {
   readonly path: string;
   readonly body?: object;
   readonly signal?: AbortSignal;
+  /** How long a JSON answer may take. @default 120,000 */
+  readonly timeoutMs?: number;
 }
 
 /** What any answer may have; a page of 1,000 images has half a megabyte. */
@@ -49,7 +51,10 @@ export class AgentClient {
   async ask<T>(ask: Ask): Promise<T> {
     const answer = await this.open({
       ...ask,
-      signal: AbortSignal.any([AbortSignal.timeout(ANSWER_MS), ...(ask.signal === undefined ? [] : [ask.signal])]),
+      signal: AbortSignal.any([
+        AbortSignal.timeout(ask.timeoutMs ?? ANSWER_MS),
+        ...(ask.signal === undefined ? [] : [ask.signal]),
+      ]),
     });
     try {
       return JSON.parse(await readText(answer)) as T; // our own program at the other end

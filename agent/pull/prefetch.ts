@@ -10,6 +10,7 @@ import {
   type Refreshed,
 } from '../api/backend.ts';
 import type {PullRights} from '../access/caller.ts';
+import type {HostedBackend} from '../api/hosted.ts';
 import {StoreFullError, type Store} from '../store/contract.ts';
 import type {Followed} from './followed.ts';
 import type {Puller} from './puller.ts';
@@ -22,9 +23,10 @@ const MAX_DEPTH = 4;
 const ADMINISTRATOR: PullRights = {authority: 'node', allowPrivate: true};
 
 /** What the local API asks of pulling: `noost pull` and `noost refresh`. */
-export function newBackend(puller: Puller, store: Store): ApiBackend {
+export function newBackend(puller: Puller, store: Store, hosted: HostedBackend | undefined): ApiBackend {
   return {
     store,
+    hosted,
     async refresh(name, tag, signal): Promise<Refreshed> {
       const {before, after} = await puller.tags.refresh(name, tag, ADMINISTRATOR, signal);
       return {before, after: after.digest, mediaType: after.mediaType};
