@@ -150,6 +150,12 @@ export class AgentRig implements AsyncDisposable {
     return (await run(words[0] ?? '', words.slice(1), {env: this.#env()})).toString();
   }
 
+  /** Runs `noost containerd …` beside the agent, which need not run. */
+  async noostContainerd(...args: readonly string[]): Promise<string> {
+    const words = [...this.#inside, PROGRAM, 'containerd', ...args];
+    return (await run(words[0] ?? '', words.slice(1), {env: this.#env()})).toString();
+  }
+
   /** Body of a GET of the admin listener. @throws {Error} unless it answers 200. */
   async admin(path: string): Promise<string> {
     const url = `http://${this.adminAddress}${path}`;
@@ -209,7 +215,9 @@ async function writeConfig(
   more: object = {},
   secretFile?: string,
 ): Promise<void> {
-  const proof = secretFile === undefined ? {anyLocalProcess: true} : {secretFile};
+  // One that configures its node has a secret of its own making.
+  const believed = 'node' in more ? {} : {anyLocalProcess: true};
+  const proof = secretFile === undefined ? believed : {secretFile};
   const listeners = [{address, door: 'runtime', ...proof}];
   const config = {listeners, adminListen, data: join(folder, 'data'), ...more};
   await writeFile(join(folder, 'noost.yaml'), JSON.stringify(config, undefined, 2));

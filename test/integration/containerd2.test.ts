@@ -9,19 +9,14 @@ import {Cdn} from '../peers/cdn.ts';
 import {CertificateAuthority} from '../peers/certificate-authority.ts';
 import {Containerd} from '../peers/containerd.ts';
 import {DockerRegistry} from '../peers/docker-registry.ts';
-import {goPrograms, type GoPrograms} from '../peers/go-program.ts';
+import {CONTAINERD_2} from '../peers/containerd2.ts';
+import {goPrograms} from '../peers/go-program.ts';
 import {makeImage, type Image} from '../peers/image.ts';
 import {Machine} from '../peers/machine.ts';
 import {seededLayer} from '../peers/sample-images.ts';
 import {Skopeo} from '../peers/skopeo.ts';
 import {poll} from '../poll.ts';
 
-const CONTAINERD: GoPrograms = {
-  module: 'github.com/containerd/containerd/v2',
-  version: 'v2.2.0',
-  packages: ['cmd/containerd', 'cmd/ctr'],
-  tags: ['no_aufs', 'no_btrfs', 'no_cri', 'no_devmapper', 'no_tracing', 'no_zfs'],
-};
 const HOST = 'registry.test';
 const ADDRESS = '127.0.0.13';
 const NAME = `${HOST}:5000`;
@@ -50,7 +45,7 @@ interface Stage {
 
 async function setUp(t: TestContext, stack: AsyncDisposableStack, bytesPerSecond?: number): Promise<Stage | undefined> {
   if (!needs(t, 'root', 'docker-registry', 'skopeo', 'nginx', 'openssl', 'ip', 'unshare')) return undefined;
-  const programs = await goPrograms(t, CONTAINERD);
+  const programs = await goPrograms(t, CONTAINERD_2);
   if (programs === undefined) return undefined;
   const {path: folder} = stack.use(await mkdtempDisposable(join(tmpdir(), 'noost-containerd2-')));
   const storage = join(folder, 'storage');

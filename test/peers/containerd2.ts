@@ -1,0 +1,9 @@
+import type {GoPrograms} from './go-program.ts';
+
+/** containerd 2 without what is not needed for pulling. */
+export const CONTAINERD_2: GoPrograms = {
+  module: 'github.com/containerd/containerd/v2',
+  version: 'v2.2.0',
+  packages: ['cmd/containerd', 'cmd/ctr'],
+  tags: ['no_aufs', 'no_btrfs', 'no_cri', 'no_devmapper', 'no_tracing', 'no_zfs'],
+};
