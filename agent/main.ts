@@ -1,6 +1,7 @@
 import {randomBytes} from 'node:crypto';
 import type {RequestListener} from 'node:http';
 import {join} from 'node:path';
+import {isInCluster} from '../kube/access.ts';
 import {parseRegistry} from '../oci/reference.ts';
 import {Upstreams} from '../oci/upstream-client.ts';
 import {policyFor} from '../oci/upstream-policy.ts';
@@ -18,6 +19,8 @@ import {loadNative} from './http/native.ts';
 import {Repeats} from './http/repeats.ts';
 import {Sender} from './http/send.ts';
 import {newServer} from './http/server.ts';
+import {joinCluster} from './kubernetes/join.ts';
+import type {KubernetesPart} from './kubernetes/kubernetes.ts';
 import {lowDisk, readDiskSpace} from './low-disk.ts';
 import {Metrics} from './metrics.ts';
 import {keepNode, prepareNode} from './node/keep.ts';
@@ -44,6 +47,8 @@ interface Agent {
   /** Of the node's runtime's files, where the agent writes them. */
   keeper?: NodeKeeper | undefined;
   stopping: boolean;
+  /** In a pod, once it has begun. */
+  kubernetes?: KubernetesPart | undefined;
 }
 
 /**
@@ -71,6 +76,7 @@ export async function runAgent(config: AgentConfig, load: () => Promise<AgentCon
     metrics.configReloadOk.set(1);
     greet(agent, registries, listening[0]?.address ?? '');
     await warnOfLowDisk(agent);
+    agent.kubernetes = await joinCluster(agent);
     agent.keeper = await keepNode({...agent, listening: registries, notReady: () => whyNotReady(agent)});
     await stop;
     log.info('stopping: transfers under way may finish', {drainSeconds: agent.config.drainMs / 1000});
@@ -86,17 +92,19 @@ async function newAgent(config: AgentConfig): Promise<Agent> {
   const events = newEvents(metrics, log);
   const store = await openStore(config.dataDir, {limits: config.limits, events: events.store});
   const hop = randomBytes(12).toString('hex');
+  // One object, so that a reload is seen by everything that holds it.
+  const agent: Partial<Agent> & Pick<Agent, 'config'> = {config};
   const upstreams = new Upstreams({
     upstreams: config.upstreams,
     allowPrivate: config.allowPrivateUpstreams,
     ownAddresses: [...config.listeners, config.adminListen],
     hop,
+    deniedRanges: config.deniedRanges,
+    logins: isInCluster(process.env) ? (name) => agent.kubernetes?.find(name) : undefined,
     userAgent: `noost/${VERSION}`,
     events: events.upstream,
     env: process.env,
   });
-  // One object, so that a reload is seen by everything that holds it.
-  const agent: Partial<Agent> & Pick<Agent, 'config'> = {config};
   const puller = new Puller(
     {
       store,
@@ -211,7 +219,9 @@ async function reload(agent: Agent, load: () => Promise<AgentConfig>): Promise<v
     log.info('configuration reloaded');
   } catch (error) {
     metrics.configReloadOk.set(0);
-    log.error('the configuration was not reloaded: the old one stays', {error: (error as Error).message});
+    const {message} = error as Error;
+    log.error('the configuration was not reloaded: the old one stays', {error: message});
+    agent.kubernetes?.warn('ConfigurationInvalid', `The configuration was not reloaded: ${message}`);
   }
 }
 
@@ -272,6 +282,7 @@ async function shutDown(agent: Agent, listening: readonly Listening[]): Promise<
   await agent.keeper?.stop(); // first of all: nobody else is to be sent here
   const [admin, ...registries] = listening;
   await Promise.all(registries.map((one) => one.drain(agent.config.drainMs)));
+  await agent.kubernetes?.[Symbol.asyncDispose](); // until here a transfer may need a login
   await agent.doors?.close();
   await agent.hosted?.close();
   await agent.puller.close();

@@ -39,6 +39,24 @@ export function sameAddress(one: string, other: string): boolean {
   return unwrap(ipaddr.parse(one)).toString() === unwrap(ipaddr.parse(other)).toString();
 }
 
+/** Addresses by their first bits. */
+export type AddressRange = readonly [ipaddr.IPv4 | ipaddr.IPv6, number];
+
+/** Reads `10.244.0.0/16` or `fd00:10:96::/112`. @throws {SyntaxError} */
+export function parseRange(text: string): AddressRange {
+  if (!ipaddr.isValidCIDR(text)) throw new SyntaxError('Not a range of addresses');
+  return ipaddr.parseCIDR(text);
+}
+
+/** Whether an address, in any notation of `classifyAddress`, is in one of the ranges. */
+export function isInRange(address: string, ranges: readonly AddressRange[]): boolean {
+  if (ranges.length === 0 || !ipaddr.isValid(address)) return false;
+  const found = unwrap(ipaddr.parse(address));
+  return ranges.some(
+    ([first, bits]) => found.kind() === first.kind() && found.match([first, bits] as [typeof found, number]),
+  );
+}
+
 /** Whether a connection to the address stays on this machine by its form alone. */
 export function isUnspecified(address: string): boolean {
   return ipaddr.isValid(address) && unwrap(ipaddr.parse(address)).range() === 'unspecified';

@@ -17,17 +17,38 @@ const HELPER_MS = 600_000;
 const MAX_FILE = 1024 * 1024;
 const MAX_LOGINS = 64;
 
-/** Where an endpoint's logins come from. */
+/** Where an upstream's credentials come from. */
 export interface CredentialSource {
-  /** Further domains that may be sent these credentials for a token (C-007). */
+  /** Hosts in other domains that may be sent them for a token. */
   readonly realms: readonly string[];
-  /** @param keyedOnly the host was not configured: only what is keyed by host is for it (design §4.1). */
+  /**
+   * The login for a repository, or `undefined` if there is none or it cannot be read (which is reported).
+   * @param keyedOnly the host was not configured: only what is keyed by host is for it (design §4.1).
+   */
   get(name: RepositoryName, keyedOnly: boolean): Promise<Credential | undefined>;
-  /** The registry refused what it was sent. */
+  /** The registry refused what it was sent: the next `get` looks again, though a helper at most once in a while. */
   expire(): void;
 }
 
-/** An upstream's credentials, as they are now. */
+/** Logins that somebody else keeps current, all of them keyed by host. */
+export class KeyedLogins implements CredentialSource {
+  readonly realms = [];
+  readonly #find: (name: RepositoryName) => Login | undefined;
+  constructor(find: (name: RepositoryName) => Login | undefined) {
+    this.#find = find;
+  }
+
+  get(name: RepositoryName): Promise<Credential | undefined> {
+    const login = this.#find(name);
+    return Promise.resolve(login && {...login, identity: identityOf(login)});
+  }
+
+  expire(): void {
+    // They are as current as they can be.
+  }
+}
+
+/** An upstream's credentials by its settings, as they are now. */
 export class Credentials implements CredentialSource {
   readonly #settings: CredentialSettings;
   readonly #now: () => number;
@@ -47,10 +68,6 @@ export class Credentials implements CredentialSource {
     return this.#settings.realms;
   }
 
-  /**
-   * The login for a repository, or `undefined` if there is none or it cannot be read (which is reported).
-   * @param keyedOnly the host was not configured: only what is keyed by host is for it (design §4.1).
-   */
   async get(name: RepositoryName, keyedOnly: boolean): Promise<Credential | undefined> {
     const {credentialHelper, dockerConfigFile} = this.#settings;
     if (keyedOnly && credentialHelper === undefined && dockerConfigFile === undefined) return undefined;
@@ -61,7 +78,6 @@ export class Credentials implements CredentialSource {
     return login && {...login, identity: identityOf(login)};
   }
 
-  /** The registry refused what it was sent: the next `get` looks again, though a helper at most once in a while. */
   expire(): void {
     this.#checkAt = -Infinity;
     for (const [registry, {at}] of this.#logins) if (this.#now() - at > FILE_MS) this.#logins.delete(registry);

@@ -104,6 +104,21 @@ for (const [url, reach, refused] of URLS)
     assert.deepEqual(denied, refused ? [reach.where] : []);
   });
 
+for (const [url, refused] of [
+  ['https://10.244.1.9:5000', true],
+  ['https://[::ffff:10.244.1.9]:5000', true],
+  ['https://[fd00:10:96::a]', true],
+  ['https://10.245.0.1', false],
+  ['https://[fd00:10:97::a]', false],
+] as const)
+  test(`Guard ${refused ? 'refuses' : 'lets through'} ${url} where pods and services are denied`, () => {
+    const guard = new Guard({own: [], resolve: never, deniedRanges: ['10.244.0.0/16', 'fd00:10:96::/112']});
+    const check = (reach: Reach): void => guard.checkUrl(new URL(url), reach);
+    if (refused) assert.throws(() => check(PRIVATE), RefusedError);
+    else check(PRIVATE);
+    check(ANYWHERE); // what is configured may be a pod
+  });
+
 const RESOLVED: readonly [addresses: readonly string[], reach: Reach, refused: boolean][] = [
   [['8.8.8.8', '2606:4700::1'], PUBLIC, false],
   [['8.8.8.8', '127.0.0.1'], PUBLIC, true],

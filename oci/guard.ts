@@ -2,7 +2,15 @@ import {lookup as dnsLookup, type LookupAddress} from 'node:dns';
 import {isIP, type LookupFunction} from 'node:net';
 import {networkInterfaces} from 'node:os';
 import {callbackify} from 'node:util';
-import {classifyAddress, isUnspecified, sameAddress, type AddressClass} from './address.ts';
+import {
+  classifyAddress,
+  isInRange,
+  isUnspecified,
+  parseRange,
+  sameAddress,
+  type AddressClass,
+  type AddressRange,
+} from './address.ts';
 import {Semaphore} from './semaphore.ts';
 
 /** What led us to a host: its place in a request, for messages and the metric `ssrf_denied_total{where}`. */
@@ -45,6 +53,7 @@ export class Guard {
   /** Names that nobody configured may be anyone's: they must not take all the threads that names are looked up in. */
   readonly #lookups = new Semaphore(MAX_LOOKUPS);
   readonly #denied: (where: Where) => void;
+  readonly #deniedRanges: readonly AddressRange[];
   /** Hostname → class of what it last resolved to. Only of configured hosts, so bounded. */
   readonly #classes = new Map<string, AddressClass>();
 
@@ -52,10 +61,13 @@ export class Guard {
     own: readonly OwnAddress[];
     resolve?: Resolve | undefined;
     denied?: ((where: Where) => void) | undefined;
+    /** The cluster's pods and services, say: not for what nobody configured, even where private addresses are. */
+    deniedRanges?: readonly string[] | undefined;
   }) {
     this.#own = options.own;
     this.#resolve = options.resolve ?? resolveAll;
     this.#denied = options.denied ?? (() => {});
+    this.#deniedRanges = (options.deniedRanges ?? []).map(parseRange);
   }
 
   /**
@@ -112,6 +124,7 @@ export class Guard {
   #checkAddress(address: string, port: number, reach: Reach): void {
     if (this.#isOwn(address, port)) this.#refuse(reach, 'the address is our own');
     if (reach.anywhere) return;
+    if (isInRange(address, this.#deniedRanges)) this.#refuse(reach, 'the address is in a range that is denied');
     const kind = classifyAddress(address);
     if (!reach.classes.includes(kind))
       this.#refuse(reach, `the address is ${kind === 'forbidden' ? 'not for registries' : kind}`);

@@ -1,8 +1,9 @@
 import {LRUCache} from 'lru-cache';
-import {Credentials, type CredentialSource} from './credentials.ts';
+import {Credentials, KeyedLogins, type CredentialSource} from './credentials.ts';
+import type {Login} from './docker-config.ts';
 import {Endpoint} from './endpoint.ts';
 import {UpstreamError} from './error.ts';
-import {Guard, type OwnAddress, type Resolve} from './guard.ts';
+import {Guard, type OwnAddress, type Resolve, type Where} from './guard.ts';
 import type {ProxyEnv} from './proxy.ts';
 import {DOCKER_HUB, parseRegistry} from './reference.ts';
 import type {RepositoryName, Upstream} from './source.ts';
@@ -14,6 +15,10 @@ export interface UpstreamsOptions {
   readonly upstreams: readonly UpstreamSettings[];
   /** Whether an upstream that is not configured may be at a private address. */
   readonly allowPrivate: boolean;
+  /** Ranges where such an upstream is not, even so: `10.244.0.0/16`. */
+  readonly deniedRanges?: readonly string[] | undefined;
+  /** Logins from elsewhere than the settings, keyed by host; for upstreams whose settings name no credentials. */
+  readonly logins?: ((name: RepositoryName) => Login | undefined) | undefined;
   /** Where we listen: nothing is ever asked of ourselves (D-015). */
   readonly ownAddresses: readonly OwnAddress[];
   /** This agent's id, sent in Noost-Hop. */
@@ -60,8 +65,9 @@ export class Upstreams {
 
   constructor(options: UpstreamsOptions) {
     this.#options = options;
-    const {ownAddresses, lookup, events} = options;
-    this.#guard = new Guard({own: ownAddresses, resolve: lookup, denied: (where) => events.ssrfDenied?.(where)});
+    const {ownAddresses, lookup, events, deniedRanges} = options;
+    const denied = (where: Where): void => events.ssrfDenied?.(where);
+    this.#guard = new Guard({own: ownAddresses, resolve: lookup, denied, deniedRanges});
     this.reload(options.upstreams);
   }
 
@@ -128,8 +134,10 @@ export class Upstreams {
     settings: UpstreamSettings | undefined,
     configured: boolean,
   ): RegistryUpstream {
+    const {logins} = this.#options;
     const credentials =
-      this.#options.credentials ?? (settings?.credentials && this.#newCredentials(label, settings.credentials));
+      this.#options.credentials ??
+      (settings?.credentials ? this.#newCredentials(label, settings.credentials) : logins && new KeyedLogins(logins));
     const place = {registry, label, settings, credentials};
     const mirrors = (settings?.mirrors ?? []).map((mirror) =>
       this.#newEndpoint({...place, kind: 'mirror', url: new URL(mirror), configured: true}),

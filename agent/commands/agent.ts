@@ -1,4 +1,5 @@
 import process from 'node:process';
+import {isInCluster} from '../../kube/access.ts';
 import {CommandError, EXIT, type Arguments, type Command} from '../../proc/command.ts';
 import {ConfigError} from '../../proc/config/error.ts';
 import type {Texts} from '../../proc/config/text-layer.ts';
@@ -33,12 +34,21 @@ export const command: Command = {
   run,
 };
 
+/** In a pod: an Event, which `kubectl describe pod` shows; the log of a pod that restarts is looked at later, if at all. */
+async function tellCluster(message: string): Promise<void> {
+  if (!isInCluster(process.env)) return;
+  const {reportFailedStart} = await import('../kubernetes/kubernetes.ts');
+  await reportFailedStart(process.env, message);
+}
+
 async function run({flags}: Arguments): Promise<number> {
   const {check, ...settings} = flags;
   // None of the agent's flags may be said twice, so there are no lists among them.
   const load = (): Promise<AgentConfig> => loadAgentConfig(settings as Texts, process.env);
-  const config = await load().catch((error: unknown) => {
-    throw error instanceof ConfigError ? new CommandError(EXIT.failed, error.message, {cause: error}) : error;
+  const config = await load().catch(async (error: unknown) => {
+    if (!(error instanceof ConfigError)) throw error;
+    if (check !== true && !isAskedToPrint()) await tellCluster(error.message);
+    throw new CommandError(EXIT.failed, error.message, {cause: error});
   });
   if (check === true) {
     process.stdout.write(renderAgentConfig(config));

@@ -5,7 +5,7 @@ import {parseAddress} from '../../proc/config/address.ts';
 import {DEFAULT_LISTENER} from './merge.ts';
 import type {Settings} from './schema.ts';
 import {secretFileIn} from '../node/node-secret.ts';
-import type {AgentConfig, HostedConfig, ListenerConfig, NodeConfig} from './shape.ts';
+import type {AgentConfig, HostedConfig, KubernetesConfig, ListenerConfig, NodeConfig} from './shape.ts';
 
 const DAY_MS = 86_400_000;
 const GIB = 1024 ** 3;
@@ -44,12 +44,22 @@ export async function newAgentConfig(settings: Settings): Promise<AgentConfig> {
     },
     defaultUpstream: defaultUpstream === 'none' ? undefined : defaultUpstream,
     allowPrivateUpstreams: settings.allowPrivateUpstreams ?? false,
+    deniedRanges: settings.deniedRanges ?? [],
     upstreams: newUpstreamConfigs(settings.upstreams ?? []),
     node,
     hosted: listeners.some(({door}) => door === 'direct') ? newHosted(settings.hosted ?? {}) : undefined,
+    kubernetes: newKubernetes(settings.kubernetes ?? {}),
     log: {level: settings.log?.level ?? 'info', format: settings.log?.format ?? 'auto'},
     drainMs: settings.drain ?? DEFAULTS.drainMs,
   };
+}
+
+function newKubernetes(said: NonNullable<Settings['kubernetes']>): KubernetesConfig {
+  const pullSecrets = (said.pullSecrets ?? []).map((text) => {
+    const slash = text.indexOf('/');
+    return {namespace: slash < 0 ? undefined : text.slice(0, slash), name: text.slice(slash + 1)};
+  });
+  return {pullSecrets, protectImagesInUse: said.protectImagesInUse ?? true, events: said.events ?? true};
 }
 
 type ListenerSettings = NonNullable<Settings['listeners']>[number];

@@ -44,18 +44,26 @@ const OTHER: Readonly<Record<string, string>> = {
   'node.certsDir': '/etc/other',
   'node.registries': '[ghcr.io]',
   'node.order': 'last',
+  deniedRanges: '[10.244.0.0/16]',
+  'kubernetes.pullSecrets': '[a/b]',
+  'kubernetes.protectImagesInUse': 'false',
+  'kubernetes.events': 'false',
   'log.level': 'debug',
   'log.format': 'json',
   drain: '5s',
 };
 
 /** What is hosted needs a listener where it is pushed. */
-const DIRECT = {NOOST_LISTENERS: '[{address: "127.0.0.1:1", door: direct, users: {anonymous: pull}}]'};
+const DIRECT: NodeJS.ProcessEnv = {
+  NOOST_LISTENERS: '[{address: "127.0.0.1:1", door: direct, users: {anonymous: pull}}]',
+};
+/** Where there are credentials it is said who may have what they fetch. */
+const PROVEN: NodeJS.ProcessEnv = {NOOST_ANY_LOCAL_PROCESS: 'true'};
 
 for (const {key, flag, variable} of KNOWN.settings) {
   test(`${key} can be said as key, --${flag} and ${variable}, with the same effect`, async () => {
     const text = OTHER[key] ?? assert.fail(`no value for ${key}`);
-    const env = key.startsWith('hosted.') ? DIRECT : {};
+    const env = key.startsWith('hosted.') ? DIRECT : key === 'kubernetes.pullSecrets' ? PROVEN : {};
     const [outer = '', inner] = key.split('.');
     await writeFile(rig.path('one.yaml'), inner === undefined ? `${outer}: ${text}` : `${outer}: {${inner}: ${text}}`);
     const inFile = renderAgentConfig(await loadAgentConfig({config: rig.path('one.yaml')}, env));

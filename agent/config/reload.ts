@@ -11,6 +11,8 @@ const FIXED: readonly (readonly [key: string, value: (config: AgentConfig) => un
   ['adminListen', ({adminListen}) => adminListen],
   ['data', ({dataDir}) => dataDir],
   ['node', ({node}) => node],
+  ['deniedRanges', ({deniedRanges}) => deniedRanges],
+  ['kubernetes', ({kubernetes}) => kubernetes],
   ['log.format', ({log}) => log.format],
 ];
 

@@ -22,9 +22,16 @@ export function renderAgentConfig(config: AgentConfig): string {
       },
       defaultUpstream: config.defaultUpstream ?? 'none',
       allowPrivateUpstreams: config.allowPrivateUpstreams,
+      deniedRanges: config.deniedRanges,
       upstreams: config.upstreams.map(renderUpstream),
       node: config.node,
       hosted: config.hosted && renderHosted(config.hosted),
+      kubernetes: {
+        ...config.kubernetes,
+        pullSecrets: config.kubernetes.pullSecrets.map(({namespace, name}) =>
+          namespace === undefined ? name : `${namespace}/${name}`,
+        ),
+      },
       log: config.log,
       drain: formatDuration(config.drainMs),
     },

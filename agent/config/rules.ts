@@ -61,9 +61,12 @@ function checkProof(config: Layer): ConfigIssue[] {
   const owner = recordsAt(config, 'upstreams').find(
     ([, {credentials, tls}]) => isSaid(credentials) || (isRecord(tls) && isSaid(tls['certFile'])),
   );
+  const secrets = valueAt(config.tree, ['kubernetes', 'pullSecrets']);
+  const hasSecrets = Array.isArray(secrets) && secrets.length > 0;
   const keepsNode = (valueAt(config.tree, ['node', 'configure']) ?? 'none') !== 'none'; // with a secret of its own making
-  if (owner === undefined || keepsNode) return [];
-  const host = JSON.stringify(owner[1]['host'] ?? '');
+  if (keepsNode || (owner === undefined && !hasSecrets)) return [];
+  const what =
+    owner === undefined ? 'kubernetes.pullSecrets are' : `upstream ${JSON.stringify(owner[1]['host'] ?? '')} has`;
   return recordsAt(config, 'listeners')
     .filter(([, {door}]) => door !== 'direct') // where the node's credentials are never used
     .filter(([, {secretFile, anyLocalProcess}]) => secretFile === undefined && anyLocalProcess !== true)
@@ -72,7 +75,7 @@ function checkProof(config: Layer): ConfigIssue[] {
       return newIssue(
         config,
         ['listeners', i],
-        `upstream ${host} has credentials, so say who may have what they fetch: expected ${key}.secretFile (--secret-file), or ${key}.anyLocalProcess: true (--any-local-process)`,
+        `${what} credentials, so say who may have what they fetch: expected ${key}.secretFile (--secret-file), or ${key}.anyLocalProcess: true (--any-local-process)`,
       );
     });
 }

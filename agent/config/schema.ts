@@ -1,8 +1,10 @@
 import {z} from 'zod';
+import {parseRange} from '../../oci/address.ts';
 import {parseRegistry} from '../../oci/reference.ts';
 import {upstreamsSchema} from '../../oci/upstream-schema.ts';
 import {address, duration, flag, logSection, parsed, size, space, strict} from '../../proc/config/schema-parts.ts';
 import {hostedSchema} from './hosted-schema.ts';
+import {kubernetesSchema} from './kubernetes-schema.ts';
 import {listenerSchema} from './listener-schema.ts';
 import {nodeSchema} from './node-schema.ts';
 
@@ -52,9 +54,25 @@ export const configSchema = strict(
     allowPrivateUpstreams: flag({
       description: 'Lets clients name registries at private addresses that are not under `upstreams`',
     }).optional(),
+    deniedRanges: z
+      .array(
+        parsed('a range of addresses such as 10.244.0.0/16', (text) => (parseRange(text), text), {
+          description: 'A range of addresses',
+        }),
+        {error: 'expected a list of ranges of addresses'},
+      )
+      .max(64, 'expected 64 at most')
+      .meta({
+        description:
+          'Where no registry is that is not under `upstreams`, whatever `allowPrivateUpstreams` says: the addresses of pods and services of the cluster',
+        shown: [],
+        examples: [['10.244.0.0/16', '10.96.0.0/12']],
+      })
+      .optional(),
     upstreams: upstreamsSchema.optional(),
     hosted: hostedSchema.optional(),
     node: nodeSchema.optional(),
+    kubernetes: kubernetesSchema.optional(),
     log: logSection.optional(),
     drain: duration({description: 'How long transfers may go on after SIGTERM', shown: '25s'}).optional(),
   },

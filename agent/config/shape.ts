@@ -47,6 +47,14 @@ export interface NodeConfig {
   readonly order: 'first' | 'last';
 }
 
+/** What the agent has to do with the cluster that it runs in. */
+export interface KubernetesConfig {
+  /** `namespace` is `undefined` for the agent's own. */
+  readonly pullSecrets: readonly {readonly namespace: string | undefined; readonly name: string}[];
+  readonly protectImagesInUse: boolean;
+  readonly events: boolean;
+}
+
 /** The agent's effective configuration: every value present, units in the names. */
 export interface AgentConfig {
   readonly listeners: readonly ListenerConfig[];
@@ -55,10 +63,13 @@ export interface AgentConfig {
   readonly limits: Limits;
   readonly defaultUpstream: string | undefined;
   readonly allowPrivateUpstreams: boolean;
+  /** As written: `10.244.0.0/16`. */
+  readonly deniedRanges: readonly string[];
   readonly upstreams: readonly UpstreamConfig[];
   readonly node: NodeConfig;
   /** `undefined` where there is no direct listener, and so nothing can be pushed. */
   readonly hosted: HostedConfig | undefined;
+  readonly kubernetes: KubernetesConfig;
   readonly log: {readonly level: 'debug' | 'info' | 'warn' | 'error'; readonly format: 'json' | 'text' | 'auto'};
   /** How long transfers may go on after SIGTERM. */
   readonly drainMs: number;

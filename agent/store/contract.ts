@@ -107,6 +107,12 @@ export interface Store {
   putTag(record: TagRecord): Promise<void>;
   removeTag(name: RepositoryName, tag: string, authority: Authority): Promise<void>;
 
+  /**
+   * Replaces the set of what is never evicted, with all below it: what running pods use. It is forgotten at a restart.
+   * @throws {Error} if the index cannot take it now.
+   */
+  protect(digests: readonly Digest[]): Promise<void>;
+
   usage(): Promise<Usage>;
   /** For `noost ls`: tags with what is on disk below them, a page at a time in name order. */
   images(options: {

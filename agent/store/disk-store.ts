@@ -111,6 +111,10 @@ export class DiskStore implements Store {
     await this.#local?.removeTag(name, tag, authority);
   }
 
+  async protect(digests: readonly Digest[]): Promise<void> {
+    await this.#local?.protect(digests);
+  }
+
   async usage(): Promise<Usage> {
     const {maxBytes} = this.#options.limits;
     const nothing = {blobs: 0, manifests: 0, tags: 0, sizeBytes: 0, reservedBytes: 0, maxBytes, diskFreeBytes: 0};

@@ -168,6 +168,10 @@ export class LocalStore implements Store {
     };
   }
 
+  async protect(digests: readonly Digest[]): Promise<void> {
+    await this.#disk.index.ask('protect', digests);
+  }
+
   async images(ask: {
     readonly after?: string;
     readonly limit: number;

@@ -1,0 +1,37 @@
+import {isInCluster} from '../../kube/access.ts';
+import type {Log} from '../../proc/log.ts';
+import type {AgentConfig} from '../config/shape.ts';
+import type {Puller} from '../pull/puller.ts';
+import type {Store} from '../store/contract.ts';
+import {VERSION} from '../version.ts';
+import type {KubernetesPart} from './kubernetes.ts';
+
+/**
+ * Loads and begins what is for the inside of a cluster; elsewhere it costs no memory. What it cannot do costs what it is
+ * for, and no pull.
+ */
+export async function joinCluster(agent: {
+  readonly config: Pick<AgentConfig, 'kubernetes'>;
+  readonly log: Log;
+  readonly store: Pick<Store, 'protect'>;
+  readonly puller: Pick<Puller, 'reloaded'>;
+}): Promise<KubernetesPart | undefined> {
+  const {config, log, store, puller} = agent;
+  if (!isInCluster(process.env)) return undefined;
+  try {
+    const {startKubernetes} = await import('./kubernetes.ts');
+    return await startKubernetes({
+      config: config.kubernetes,
+      env: process.env,
+      userAgent: `noost-agent/${VERSION}`,
+      protect: async (digests) => await store.protect(digests),
+      onLogins: () => puller.reloaded(), // what was refused without them is asked again
+      log,
+    });
+  } catch (error) {
+    log.error('the cluster cannot be asked: there are no pull secrets, and no images are known to be in use', {
+      error: (error as Error).message,
+    });
+    return undefined;
+  }
+}
