@@ -22,6 +22,8 @@ export interface EventToRecord {
   /** One word in CamelCase, of a fixed few. */
   readonly reason: string;
   readonly message: string;
+  /** What makes two of them one, where their messages differ in what does not matter. @default the message */
+  readonly same?: string;
 }
 
 export interface EventRecorderOptions {
@@ -89,7 +91,7 @@ export class EventRecorder implements AsyncDisposable {
     const message = cut(event.message);
     const about = [regarding.kind, regarding.namespace, regarding.name, regarding.uid, regarding.fieldPath];
     const id = createHash('sha256')
-      .update(JSON.stringify([...about, type, reason, message]))
+      .update(JSON.stringify([...about, type, reason, event.same ?? message]))
       .digest('hex');
     let known = this.#known.get(id);
     if (!known) {
