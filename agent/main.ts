@@ -5,6 +5,8 @@ import {isInCluster} from '../kube/access.ts';
 import {parseRegistry} from '../oci/reference.ts';
 import {Upstreams} from '../oci/upstream-client.ts';
 import {policyFor} from '../oci/upstream-policy.ts';
+import {newAdmin} from '../proc/admin.ts';
+import {onBug, stopSignal} from '../proc/lifetime.ts';
 import {listen, type Listening} from '../proc/listen.ts';
 import {newLog, type ProcessLog} from '../proc/log.ts';
 import {SOCKET_NAME} from './api/socket.ts';
@@ -14,7 +16,6 @@ import {Doors} from './doors.ts';
 import {newEvents, type Events} from './events.ts';
 import {newDiskDriver} from './hosted/disk/driver.ts';
 import {Hosted} from './hosted/hosted.ts';
-import {newAdmin} from './http/admin.ts';
 import {loadNative} from './http/native.ts';
 import {Repeats} from './http/repeats.ts';
 import {Sender} from './http/send.ts';
@@ -62,7 +63,7 @@ export async function runAgent(config: AgentConfig, load: () => Promise<AgentCon
   process.on('SIGHUP', () => onReload());
   const agent = await newAgent(config);
   const {log, metrics} = agent;
-  watchForBugs(agent);
+  onBug(log, () => metrics.unexpectedErrors.inc());
   const listening: Listening[] = [];
   try {
     listening.push(await listen(newServer(newAdmin(adminParts(agent))), config.adminListen));

@@ -20,6 +20,11 @@ const COMMANDS: Readonly<Record<string, Listed>> = {
     summary: 'Runs the node agent: a registry endpoint on this machine that keeps what it serves',
     load: async () => (await import('../agent/commands/agent.ts')).command,
   },
+  webhook: {
+    usage: 'webhook',
+    summary: 'Runs the admission webhook of a cluster: pins, rewrites and vets the images of pods',
+    load: async () => (await import('../webhook/commands/webhook.ts')).command,
+  },
   ls: {
     usage: 'ls [match]',
     summary: 'Lists the images in the cache, and those that are hosted here',

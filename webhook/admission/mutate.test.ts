@@ -17,7 +17,10 @@ test('every image-bearing field is pinned to the index digest, and the tag is ke
   const object = pod(['nginx:1.27', 'reg.test/acme/app:v1'], {
     spec: {
       initContainers: [{name: 'side', image: 'reg.test/acme/app:v1', restartPolicy: 'Always'}],
-      volumes: [{name: 'v', image: {reference: 'reg.test/acme/app:v1', pullPolicy: 'Always'}}, {name: 'w', emptyDir: {}}],
+      volumes: [
+        {name: 'v', image: {reference: 'reg.test/acme/app:v1', pullPolicy: 'Always'}},
+        {name: 'w', emptyDir: {}},
+      ],
     },
   });
   const {patch, warnings} = await rig.review('mutate', object);
@@ -44,14 +47,29 @@ test('the tag that nobody wrote is written: a rule about latest must find it aft
 const LEFT: readonly (readonly [what: string, object: object, asked?: Asked])[] = [
   ['a digest', pod([`nginx@${A}`, `nginx:1.27@${A}`])],
   ['imagePullPolicy Never', pod([], {spec: {containers: [{name: 'c', image: 'nginx', imagePullPolicy: 'Never'}]}})],
-  ['a volume with pullPolicy Never', pod([], {spec: {volumes: [{name: 'v', image: {reference: 'nginx', pullPolicy: 'Never'}}]}})],
+  [
+    'a volume with pullPolicy Never',
+    pod([], {spec: {volumes: [{name: 'v', image: {reference: 'nginx', pullPolicy: 'Never'}}]}}),
+  ],
   ['a controller of somebody else', pod(['nginx'], {metadata: owned('Rollout', 'argoproj.io/v1alpha1')})],
   ['a controller that borrows a built-in name', pod(['nginx'], {metadata: owned('ReplicaSet', 'apps.example/v1')})],
-  ['a mirror pod', pod(['nginx'], {metadata: {annotations: {'kubernetes.io/config.mirror': 'x'}}}), {user: {username: 'system:node:n1', groups: ['system:nodes']}}],
+  [
+    'a mirror pod',
+    pod(['nginx'], {metadata: {annotations: {'kubernetes.io/config.mirror': 'x'}}}),
+    {user: {username: 'system:node:n1', groups: ['system:nodes']}},
+  ],
   ['auto of an injector (§7 32)', pod(['auto'], {metadata: {labels: {'sidecar.istio.io/inject': 'true'}}})],
   ['what cannot be read (§7 12, 13, 14)', pod(['dоcker.io/x', 'https://ghcr.io/x', ' nginx', 'a//b', ''])],
   ['our own namespace', pod(['nginx']), {namespace: 'noost-system'}],
-  ['a template', {apiVersion: 'apps/v1', kind: 'Deployment', metadata: {name: 'd'}, spec: {template: {spec: {containers: [{name: 'c', image: 'nginx'}]}}}}],
+  [
+    'a template',
+    {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: {name: 'd'},
+      spec: {template: {spec: {containers: [{name: 'c', image: 'nginx'}]}}},
+    },
+  ],
   ['an object without a pod', {apiVersion: 'v1', kind: 'Service', metadata: {name: 's'}, spec: {}}],
 ];
 
@@ -85,7 +103,10 @@ test("an operator's pods are pinned where the administrator says so: by owner or
     await using rig = await AdmissionRig.start({pin});
     rig.fake.content.addImage('library/nginx', 'latest');
     assert.equal(Object.keys((await rig.review('mutate', object)).patch).length, 1);
-    assert.equal(Object.keys((await rig.review('mutate', object, {namespace: 'kube-system'})).patch).length, 'owners' in pin ? 1 : 0);
+    assert.equal(
+      Object.keys((await rig.review('mutate', object, {namespace: 'kube-system'})).patch).length,
+      'owners' in pin ? 1 : 0,
+    );
   }
 });
 
@@ -127,7 +148,12 @@ test('of a pod with ephemeral containers only the new ones are patched: the othe
   const {digest} = rig.fake.content.addImage('library/busybox', 'latest');
   const oldObject = pod(['nginx:1.27'], {spec: {ephemeralContainers: [{name: 'e0', image: 'busybox:1'}]}});
   const object = pod(['nginx:1.27'], {
-    spec: {ephemeralContainers: [{name: 'e1', image: 'busybox'}, {name: 'e0', image: 'busybox:1'}]},
+    spec: {
+      ephemeralContainers: [
+        {name: 'e1', image: 'busybox'},
+        {name: 'e0', image: 'busybox:1'},
+      ],
+    },
     metadata: owned('Rollout', 'argoproj.io/v1alpha1'),
   });
   const asked = {operation: 'UPDATE', subResource: 'ephemeralcontainers', oldObject} as const;
@@ -158,7 +184,10 @@ test('rewritten to the node, by prefixes, or not at all; what is rewritten leads
     const inOther = name === 'nginx' ? [] : [`${name}@${digest}`];
     assert.deepEqual(Object.values(first.patch), [`${name}:1@${digest}`, ...inOther]);
     const written = `${name}:1@${digest}`;
-    assert.deepEqual(rig.context.identities.of(written), rig.context.identities.of(`docker.io/library/nginx:1@${digest}`));
+    assert.deepEqual(
+      rig.context.identities.of(written),
+      rig.context.identities.of(`docker.io/library/nginx:1@${digest}`),
+    );
   }
 });
 
@@ -175,13 +204,28 @@ test('without pinning names are still rewritten, and otherwise nothing is', asyn
 test('mutating twice is mutating once, for every pod', async () => {
   await using rig = await AdmissionRig.start({rewrite: {mode: 'node'}});
   for (const tag of ['1', '2', 'latest']) rig.fake.content.addImage('library/nginx', tag, [tag]);
-  const name = fc.constantFrom('nginx', 'docker.io/nginx', 'docker.io/library/nginx', 'localhost:5055/docker.io/nginx', 'index.docker.io/library/nginx', 'reg.test/none', 'host.example:5000/x', 'auto', 'UPPER/x', '');
-  const image = fc.tuple(name, fc.constantFrom('', ':1', ':2', ':latest'), fc.constantFrom('', '', `@${A}`)).map((parts) => parts.join(''));
+  const name = fc.constantFrom(
+    'nginx',
+    'docker.io/nginx',
+    'docker.io/library/nginx',
+    'localhost:5055/docker.io/nginx',
+    'index.docker.io/library/nginx',
+    'reg.test/none',
+    'host.example:5000/x',
+    'auto',
+    'UPPER/x',
+    '',
+  );
+  const image = fc
+    .tuple(name, fc.constantFrom('', ':1', ':2', ':latest'), fc.constantFrom('', '', `@${A}`))
+    .map((parts) => parts.join(''));
   const policy = fc.constantFrom('Always', 'IfNotPresent', 'Never');
   const container = fc.record({image, imagePullPolicy: policy});
   const list = (field: string) =>
     fc.array(container, {maxLength: 3}).map((all) => all.map((one, i) => ({name: `${field}${String(i)}`, ...one})));
-  const pods = fc.record({initContainers: list('i'), containers: list('c'), ephemeralContainers: list('e')}).map((spec) => pod([], {spec}));
+  const pods = fc
+    .record({initContainers: list('i'), containers: list('c'), ephemeralContainers: list('e')})
+    .map((spec) => pod([], {spec}));
   await fc.assert(
     fc.asyncProperty(pods, async (object) => {
       const once = await rig.admit(object);

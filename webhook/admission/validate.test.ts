@@ -13,10 +13,19 @@ const EPHEMERAL = {operation: 'UPDATE', subResource: 'ephemeralcontainers'} as c
 
 test('what no rule allows is refused with container, field, policy, fix and a decision that the log has too', async () => {
   await using rig = await AdmissionRig.start({policies: [clusterPolicy(HUB)]});
-  const {allowed, code, message, annotations} = await rig.review('validate', pod(['nginx', 'quay.io/evil/x:1', 'quay.io/evil/y']));
+  const {allowed, code, message, annotations} = await rig.review(
+    'validate',
+    pod(['nginx', 'quay.io/evil/x:1', 'quay.io/evil/y']),
+  );
   assert.ok(!allowed);
   assert.equal(code, 403);
-  for (const part of ['spec.containers[1].image', 'quay.io/evil/x:1', 'spec.containers[2].image', 'quay.io/evil/y', 'policy production'])
+  for (const part of [
+    'spec.containers[1].image',
+    'quay.io/evil/x:1',
+    'spec.containers[2].image',
+    'quay.io/evil/y',
+    'policy production',
+  ])
     assert.ok(message.includes(part), `${part} in ${message}`);
   assert.ok(!message.includes('containers[0]'), message);
   const [told] = rig.told;
@@ -46,7 +55,13 @@ test('every field is judged: init, sidecar, ephemeral, image volume (§7 23, 26,
 test('nothing on the object makes it pass: annotations, labels, owners, a deletion (§7 24, 33, 34, 36, 38)', async () => {
   await using rig = await AdmissionRig.start({policies: [clusterPolicy(HUB)]});
   const marks: readonly object[] = [
-    {annotations: {'noost.dev/verified': 'true', 'noost.dev/original-image': 'nginx', 'kubernetes.io/config.mirror': 'x'}},
+    {
+      annotations: {
+        'noost.dev/verified': 'true',
+        'noost.dev/original-image': 'nginx',
+        'kubernetes.io/config.mirror': 'x',
+      },
+    },
     {labels: {'noost.dev/webhook': 'ignore', 'noost.dev/exempt': 'true'}},
     {ownerReferences: [{apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'approved', uid: 'u', controller: true}]},
     {deletionTimestamp: '2026-11-25T20:00:00Z'},
@@ -63,7 +78,12 @@ test('the upstream behind every way to write the node is what is judged, in pass
   const deny: PolicySpec = {default: 'Allow', rules: [{name: 'no', match: [{registry: 'quay.io'}], action: 'Deny'}]};
   for (const mode of ['none', 'node'] as const) {
     await using rig = await AdmissionRig.start({policies: [clusterPolicy(deny)], rewrite: {mode}});
-    for (const image of ['quay.io/x/y', 'localhost:5055/quay.io/x/y', '127.0.0.1:5055/quay.io/x/y', '[::1]:5055/f/quay.io/x/y'])
+    for (const image of [
+      'quay.io/x/y',
+      'localhost:5055/quay.io/x/y',
+      '127.0.0.1:5055/quay.io/x/y',
+      '[::1]:5055/f/quay.io/x/y',
+    ])
       assert.ok(!(await rig.admit(pod([image]))).allowed, image);
     // It does not say what is meant, so nobody can accept it.
     assert.ok(!(await rig.admit(pod(['localhost:5055/x/y']))).allowed);
@@ -74,8 +94,24 @@ test('the upstream behind every way to write the node is what is judged, in pass
 const UNCHANGED: readonly (readonly [what: string, object: object, oldObject: object])[] = [
   ['an annotation', pod(['quay.io/x'], {metadata: {annotations: {a: 'b'}}}), pod(['quay.io/x'])],
   ['a label', pod(['quay.io/x'], {metadata: {labels: {a: 'b'}}}), pod(['quay.io/x'])],
-  ['a finalizer of a pod that is going', pod(['quay.io/x'], {metadata: {deletionTimestamp: 'x'}}), pod(['quay.io/x'], {metadata: {deletionTimestamp: 'x', finalizers: ['f']}})],
-  ['the order of containers', pod(['quay.io/x', 'nginx']), {...pod([]), spec: {containers: [{name: 'c1', image: 'nginx'}, {name: 'c0', image: 'quay.io/x'}]}}],
+  [
+    'a finalizer of a pod that is going',
+    pod(['quay.io/x'], {metadata: {deletionTimestamp: 'x'}}),
+    pod(['quay.io/x'], {metadata: {deletionTimestamp: 'x', finalizers: ['f']}}),
+  ],
+  [
+    'the order of containers',
+    pod(['quay.io/x', 'nginx']),
+    {
+      ...pod([]),
+      spec: {
+        containers: [
+          {name: 'c1', image: 'nginx'},
+          {name: 'c0', image: 'quay.io/x'},
+        ],
+      },
+    },
+  ],
   ['an image that is mended beside one that is not', pod(['quay.io/x', 'nginx']), pod(['quay.io/x', 'quay.io/y'])],
 ];
 
@@ -126,7 +162,9 @@ test('a tag beside a digest counts only if the registry says so, and it is asked
 });
 
 test('a digest is what a policy wants: what could be pinned is admitted, what could not is not', async () => {
-  const digested: PolicySpec = {rules: [{name: 'all', match: [{registry: '*'}], action: 'Allow', require: {digest: true}}]};
+  const digested: PolicySpec = {
+    rules: [{name: 'all', match: [{registry: '*'}], action: 'Allow', require: {digest: true}}],
+  };
   await using rig = await AdmissionRig.start({policies: [clusterPolicy(digested)]});
   rig.fake.content.addImage('library/nginx', '1');
   assert.ok((await rig.admit(pod(['nginx:1']))).allowed);
@@ -160,7 +198,12 @@ test("the namespace's labels select policies; a namespace cannot exempt itself b
   await using rig = await AdmissionRig.start({policies: [clusterPolicy(prod)]});
   assert.ok((await rig.review('validate', pod(['quay.io/x']), {namespace: 'team-a'})).allowed);
   assert.ok(!(await rig.review('validate', pod(['quay.io/x']), {namespace: 'team-b'})).allowed);
-  rig.namespaces.set('team-b', {env: 'prod', 'noost.dev/webhook': 'off', 'noost.dev/exempt': 'true', 'kubernetes.io/metadata.name': 'noost-system'});
+  rig.namespaces.set('team-b', {
+    env: 'prod',
+    'noost.dev/webhook': 'off',
+    'noost.dev/exempt': 'true',
+    'kubernetes.io/metadata.name': 'noost-system',
+  });
   assert.ok(!(await rig.review('validate', pod(['quay.io/x']), {namespace: 'team-b'})).allowed);
 });
 
@@ -218,13 +261,18 @@ test('a mirror pod runs already: it is told about, not refused (§7 75)', async 
 });
 
 test('a policy that only warns warns, one that only audits is in the record alone', async () => {
-  await using rig = await AdmissionRig.start({policies: [clusterPolicy({...HUB, mode: 'Warn'}), clusterPolicy({...HUB, mode: 'Audit'}, 'watching')]});
+  await using rig = await AdmissionRig.start({
+    policies: [clusterPolicy({...HUB, mode: 'Warn'}), clusterPolicy({...HUB, mode: 'Audit'}, 'watching')],
+  });
   const {allowed, warnings} = await rig.review('validate', pod(['quay.io/x']));
   assert.ok(allowed);
   assert.equal(warnings.length, 1);
   assert.match(warnings[0] ?? '', /policy production/);
   const refused = rig.told[0]?.decision.images[0]?.refused ?? [];
-  assert.deepEqual(refused.map((one) => one.replace(/:.*/, '')), ['production', 'watching']);
+  assert.deepEqual(
+    refused.map((one) => one.replace(/:.*/, '')),
+    ['production', 'watching'],
+  );
 });
 
 test('generateName and dry-run change nothing about the verdict (§7 73)', async () => {
@@ -248,7 +296,9 @@ test('a thousand pods at once, each with its own image, are each told about thei
 });
 
 const TEMPLATES: readonly (readonly [apiVersion: string, kind: string, wrap: (template: object) => object])[] = [
-  ...['Deployment', 'StatefulSet', 'DaemonSet', 'ReplicaSet'].map((kind) => ['apps/v1', kind, (template: object) => ({spec: {template}})] as const),
+  ...['Deployment', 'StatefulSet', 'DaemonSet', 'ReplicaSet'].map(
+    (kind) => ['apps/v1', kind, (template: object) => ({spec: {template}})] as const,
+  ),
   ['v1', 'ReplicationController', (template) => ({spec: {template}})],
   ['batch/v1', 'Job', (template) => ({spec: {template}})],
   ['batch/v1', 'CronJob', (template) => ({spec: {jobTemplate: {spec: {template}}}})],
@@ -258,7 +308,12 @@ const TEMPLATES: readonly (readonly [apiVersion: string, kind: string, wrap: (te
 for (const [apiVersion, kind, wrap] of TEMPLATES)
   test(`a ${kind} is warned about, never refused or changed (§7 29)`, async () => {
     await using rig = await AdmissionRig.start({policies: [clusterPolicy(HUB)]});
-    const newObject = (image: string) => ({apiVersion, kind, metadata: {name: 'w', namespace: 'team-a'}, ...wrap({spec: {containers: [{name: 'c', image}]}})});
+    const newObject = (image: string) => ({
+      apiVersion,
+      kind,
+      metadata: {name: 'w', namespace: 'team-a'},
+      ...wrap({spec: {containers: [{name: 'c', image}]}}),
+    });
     const {allowed, patch, warnings} = await rig.review('early', newObject('quay.io/x'));
     assert.ok(allowed);
     assert.deepEqual(patch, {});
@@ -283,7 +338,9 @@ test('a policy with an error is refused with the field, and one that is there ca
 });
 
 test('a policy that asks for signatures is refused with "not supported in this version", and never admits', async () => {
-  const signed = clusterPolicy({rules: [{name: 'r', match: [{registry: 'quay.io'}], action: 'Allow', require: {signature: {}}}]});
+  const signed = clusterPolicy({
+    rules: [{name: 'r', match: [{registry: 'quay.io'}], action: 'Allow', require: {signature: {}}}],
+  });
   await using rig = await AdmissionRig.start({policies: [signed]});
   assert.match((await rig.review('policies', signed)).message, /not supported in this version/);
   assert.ok(!(await rig.review('validate', pod(['quay.io/x']))).allowed);

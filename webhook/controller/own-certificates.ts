@@ -119,10 +119,10 @@ export class OwnCertificates implements CertificateSource {
     if (!next) return this.#take(found);
     if (secret)
       log.warn('the certificates are written anew', {
-        secret: `${namespace}/${name}`,
+        object: `${namespace}/${name}`,
         why: found.problems.join('; ') || 'they are old',
       });
-    else log.info('certificates are written', {secret: `${namespace}/${name}`});
+    else log.info('certificates are written', {object: `${namespace}/${name}`});
     try {
       await this.#write(secret, next, signal);
       this.#take(next);

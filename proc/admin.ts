@@ -5,7 +5,7 @@ export interface AdminParts {
   readonly registry: Registry;
   /** Brings gauges up to date before they are read. */
   readonly refresh: () => Promise<void>;
-  /** Why the agent is not ready, or `undefined`. Never asks an upstream (E-004). */
+  /** Why the process is not ready, or `undefined`. Never asks an upstream (E-004). */
   readonly notReady: () => string | undefined;
 }
 

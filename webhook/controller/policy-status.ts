@@ -1,0 +1,126 @@
+import {setTimeout as delay} from 'node:timers/promises';
+import type {KubeClient} from '../../kube/client.ts';
+import {isConflict, isNotFound} from '../../kube/error.ts';
+import type {KubeLog} from '../../kube/log.ts';
+import type {Compiled} from '../policy/compile.ts';
+import {parseTime} from '../policy/read-object.ts';
+import type {PolicyProblem} from '../policy/shape.ts';
+import {POLICY_TYPES, type Condition, type PolicyApiObject, type PolicyWatch} from './policy-watch.ts';
+import type {Wakeup} from './wakeup.ts';
+
+const EVERY_MS = 60_000;
+const RETRY_MS = 2_000;
+const MAX_MESSAGE = 1_024;
+const MAX_ISSUES = 5;
+
+export interface PolicyStatusOptions {
+  readonly client: KubeClient;
+  readonly policies: PolicyWatch;
+  readonly log: KubeLog;
+  readonly nowMs: () => number;
+}
+
+/**
+ * The leader's part: says in the status of each policy whether it is judged by (`Ready`), and of each exception whether it
+ * has an effect (`Active`), to the second that it ends.
+ */
+export async function keepPolicyStatus(
+  {client, policies, log, nowMs}: PolicyStatusOptions,
+  wakeup: Wakeup,
+  signal: AbortSignal,
+): Promise<void> {
+  let isFailing = false;
+  wakeup.wake();
+  let waitMs = EVERY_MS;
+  while (!signal.aborted) {
+    await wakeup.within(waitMs, signal);
+    const {compiled} = policies;
+    if (signal.aborted || compiled === undefined) continue;
+    try {
+      for (const object of policies.objects()) {
+        signal.throwIfAborted();
+        await write(client, object, wantedFor(object, compiled, nowMs()), {signal, nowMs});
+      }
+      isFailing = false;
+      waitMs = untilNextEnd(policies.objects(), nowMs());
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!isFailing)
+        log.warn('the status of policies cannot be written, which is tried again', {reason: (error as Error).message});
+      isFailing = true;
+      waitMs = EVERY_MS;
+      await delay(RETRY_MS, undefined, {signal}).catch(() => undefined);
+      wakeup.wake();
+    }
+  }
+}
+
+/** What there is to say of an object. */
+type Said = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
+
+function wantedFor(object: PolicyApiObject, {problems}: Compiled, nowMs: number): Said {
+  const {kind = '', metadata} = object;
+  const name = kind === 'ImagePolicy' ? `${metadata.namespace ?? ''}/${metadata.name ?? ''}` : (metadata.name ?? '');
+  const problem = problems.find((one) => one.kind === kind && one.name === name);
+  if (kind !== 'ImagePolicyException') {
+    if (problem !== undefined)
+      return {type: 'Ready', status: 'False', reason: 'Invalid', message: `No image is accepted: ${textOf(problem)}`};
+    return {type: 'Ready', status: 'True', reason: 'InEffect', message: 'Pods are judged by this policy'};
+  }
+  if (problem !== undefined)
+    return {type: 'Active', status: 'False', reason: 'Invalid', message: `It has no effect: ${textOf(problem)}`};
+  const ends = endOf(object);
+  if (ends !== undefined && ends <= nowMs)
+    return {type: 'Active', status: 'False', reason: 'Expired', message: 'It has expired and has no effect any more'};
+  return {type: 'Active', status: 'True', reason: 'InEffect', message: 'It lifts the images that it names'};
+}
+
+function textOf({issues}: PolicyProblem): string {
+  const lines = issues.slice(0, MAX_ISSUES).map(({path, message}) => `${path}: ${message}`);
+  return lines.join('; ').slice(0, MAX_MESSAGE - 100);
+}
+
+function endOf({spec}: PolicyApiObject): number | undefined {
+  const expires = (spec as {expires?: unknown} | undefined)?.expires;
+  return typeof expires === 'string' ? parseTime(expires) : undefined;
+}
+
+function untilNextEnd(objects: readonly PolicyApiObject[], nowMs: number): number {
+  const ends = objects
+    .filter(({kind}) => kind === 'ImagePolicyException')
+    .map(endOf)
+    .filter((end) => end !== undefined && end > nowMs) as number[];
+  return Math.max(0, Math.min(EVERY_MS, ...ends.map((end) => end - nowMs)));
+}
+
+async function write(
+  client: KubeClient,
+  object: PolicyApiObject,
+  said: Said,
+  {signal, nowMs}: {readonly signal: AbortSignal; readonly nowMs: () => number},
+): Promise<void> {
+  const {metadata, status, kind} = object;
+  const observedGeneration = metadata.generation ?? 0;
+  const before = status?.conditions?.find(({type}) => type === said.type);
+  const isSame =
+    before !== undefined &&
+    before.status === said.status &&
+    before.reason === said.reason &&
+    before.message === said.message &&
+    status?.observedGeneration === observedGeneration;
+  if (isSame) return;
+  const lastTransitionTime =
+    before?.status === said.status ? before.lastTransitionTime : `${new Date(nowMs()).toISOString().slice(0, 19)}Z`;
+  const others = (status?.conditions ?? []).filter(({type}) => type !== said.type);
+  const conditions = [...others, {...said, observedGeneration, lastTransitionTime}];
+  const type = POLICY_TYPES.find((one) => one.kind === kind);
+  if (type === undefined) return;
+  const place = {namespace: metadata.namespace, name: metadata.name ?? '', subresource: 'status'};
+  // For the version that was read: what was said of an older one is not written over a newer one.
+  const merge = {metadata: {resourceVersion: metadata.resourceVersion}, status: {observedGeneration, conditions}};
+  try {
+    await client.patch(type, place, {merge}, {signal, deadlineMs: 5_000});
+  } catch (error) {
+    if (!isConflict(error) && !isNotFound(error)) throw error; // the watch brings what it is now
+  }
+}
