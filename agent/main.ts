@@ -28,7 +28,6 @@ import {keepNode, prepareNode} from './node/keep.ts';
 import type {NodeKeeper} from './node/keeper.ts';
 import {Puller} from './pull/puller.ts';
 import {openStore, type DiskStore} from './store/disk-store.ts';
-import {stopSignal, watchForBugs} from './signals.ts';
 import {VERSION} from './version.ts';
 
 /** The parts of a running agent. */

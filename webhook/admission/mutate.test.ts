@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import fc from 'fast-check';
-import {AdmissionRig, pod, type Asked} from './rig.ts';
+import {AdmissionRig, pod, type Asked} from '../../test/admission-rig.ts';
 
 const A = `sha256:${'a'.repeat(64)}`;
 
