@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
-import {clusterPolicy, namespacedPolicy} from '../policy/rig.ts';
+import {clusterPolicy} from '../policy/rig.ts';
 import type {PolicySpec} from '../policy/shape.ts';
 import {AdmissionRig, pod, type Asked} from '../../test/admission-rig.ts';
 
-const A = `sha256:${'a'.repeat(64)}`;
 /** Everything of Docker Hub's official images, and nothing else. */
 const HUB: PolicySpec = {
   rules: [{name: 'hub', match: [{registry: 'docker.io', repository: 'library/**'}], action: 'Allow'}],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import {clusterPolicy, namespacedPolicy} from '../policy/rig.ts';
 import type {PolicySpec} from '../policy/shape.ts';
-import {AdmissionRig, pod, type Asked} from '../../test/admission-rig.ts';
+import {AdmissionRig, pod} from '../../test/admission-rig.ts';
 
 const A = `sha256:${'a'.repeat(64)}`;
 /** Everything of Docker Hub's official images, and nothing else. */
