@@ -19,6 +19,7 @@ export class DiskUploadRecords {
   }
 
   async put(upload: UploadRecord): Promise<void> {
+    this.#parts.disk(); // may be the first that is ever pushed: the folders are made when the disk is asked for
     await writeFile(this.#parts.places.uploadRecord(upload.id), JSON.stringify(upload), {flag: 'wx', mode: 0o600});
     this.#known.set(upload.id, upload);
   }
