@@ -9,6 +9,10 @@ before=$(status)
 step types npm run --silent typecheck
 step lint npm run --silent lint
 step format npm run --silent format:check
+# Before the tests, whose time is bounded: once, some ten minutes on two cores.
+if command -v go >/dev/null; then
+  step kubernetes test/cluster/build kube-apiserver kube-controller-manager kubectl kube-scheduler kubelet kube-proxy
+fi
 step tests sh test/run.sh
 after=$(status)
 if [ "$before" != "$after" ] || { [ "${CI:-}" = true ] && [ -n "$after" ]; }; then
