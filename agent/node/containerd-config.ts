@@ -15,6 +15,8 @@ export interface ContainerdConfig {
   readonly transferPath: string | undefined;
   /** Whether it has the old `registry.mirrors` or `registry.configs`, beside which `config_path` cannot be (B-005). */
   readonly mirrors: boolean;
+  /** Whether 2.1 and newer pulls as older ones did, and not by the transfer service, because of another option (B-004). */
+  readonly pullsLocally: boolean;
 }
 
 /** Imports of imports of imports; the same file twice is read once. */
@@ -41,17 +43,28 @@ export async function readContainerdConfig(root: string, file: string): Promise<
   }
   const version = typeof merged['version'] === 'number' ? merged['version'] : 1;
   const plugins = tableAt(merged, 'plugins');
-  // 2.x reads the older grammars, too; a file of grammar 3 may still hold a table that only they know.
-  const names =
-    version >= 3 ? ['io.containerd.cri.v1.images'] : version === 2 ? ['io.containerd.grpc.v1.cri'] : ['cri'];
-  const registry = names.map((name) => tableAt(plugins, name, 'registry'))[0] ?? {};
+  const cri = tableAt(plugins, criPluginOf(version));
+  const registry = tableAt(cri, 'registry');
+  const unpacked = version >= 3 ? cri : tableAt(cri, 'containerd'); // where discard_unpacked_layers is
+  const mirrors = ['mirrors', 'configs', 'auths'].some((key) => Object.keys(tableAt(registry, key)).length > 0);
   return {
     files,
     version,
     criPath: textAt(registry, 'config_path'),
     transferPath: textAt(tableAt(plugins, 'io.containerd.transfer.v1.local'), 'config_path'),
-    mirrors: ['mirrors', 'configs', 'auths'].some((key) => Object.keys(tableAt(registry, key)).length > 0),
+    mirrors,
+    pullsLocally:
+      mirrors ||
+      cri['use_local_image_pull'] === true ||
+      unpacked['discard_unpacked_layers'] === true ||
+      (cri['max_concurrent_downloads'] ?? 3) !== 3,
   };
+}
+
+/** The plugin that pulls for the kubelet. */
+function criPluginOf(version: number): string {
+  if (version >= 3) return 'io.containerd.cri.v1.images';
+  return version === 2 ? 'io.containerd.grpc.v1.cri' : 'cri';
 }
 
 async function readTable(root: string, path: string): Promise<TomlTable | undefined> {

@@ -26,10 +26,11 @@ export function findings(layout: Layout): Finding[] {
   } else if (!paths.includes(certsPath)) {
     const message = `containerd reads ${criPath ?? ''}, and not ${certsPath}`;
     found.push({level: 'error', code: 'other-folder', message, todo: change(layout, paths[0] ?? certsPath)});
-  } else if (paths.length > 1 && version >= 3) {
-    // One root to the transfer service, which the kubelet's pulls go through since 2.1 (B-003, B-004; seen in v2.2.0).
-    const message = `config_path lists ${String(paths.length)} folders: containerd 2.1 and 2.2 take the list for the name of one folder, and read no hosts.toml`;
-    found.push({level: 'error', code: 'list', message, todo: change(layout, certsPath)});
+  } else if (paths.length > 1 && !config.pullsLocally) {
+    // One root to the transfer service, which the kubelet's pulls go through since 2.1 (B-003, B-004;
+    // https://github.com/containerd/containerd/issues/12415, seen in the source of v2.2.0).
+    const message = `config_path lists ${String(paths.length)} folders: containerd 2.1 and newer takes the list for the name of one folder, and reads no hosts.toml`;
+    found.push({level: version >= 3 ? 'error' : 'warning', code: 'list', message, todo: change(layout, certsPath)});
   }
   if (version >= 3 && transferPath !== undefined && transferPath !== '' && transferPath !== certsPath) {
     const message = `the transfer service reads ${transferPath}, and not ${certsPath}: ctr and other clients than the kubelet do not come here`;
