@@ -70,9 +70,12 @@ function check(
 
 /** @throws {OciError} if the request came from this agent (D-015). */
 export function refuseLoop(req: IncomingMessage, hop: string): void {
-  const hops = String(req.headers[HOP_HEADER] ?? '').split(',');
-  if (hops.some((id) => id.trim() === hop))
-    throw new OciError('NAME_UNKNOWN', 'This request came from this very agent: the upstream resolves to it');
+  const hops = req.headers[HOP_HEADER];
+  if (hops === undefined) return;
+  const isOurs = String(hops)
+    .split(',')
+    .some((id) => id.trim() === hop);
+  if (isOurs) throw new OciError('NAME_UNKNOWN', 'This request came from this very agent: the upstream resolves to it');
 }
 
 /**
