@@ -16,6 +16,7 @@ import {readBounded} from './body.ts';
 import {Connection, StaleConnectionError, type KubeRequest} from './connection.ts';
 import {errorOfStatus, isNotFound, KubeError} from './error.ts';
 import {apiVersionOf, pathOf, type KubeList, type KubeObject, type Place, type ResourceType} from './object.ts';
+import {ServerClock} from './server-clock.ts';
 import {readEvents, type WatchEvent} from './watch.ts';
 
 export interface KubeClientOptions {
@@ -24,6 +25,8 @@ export interface KubeClientOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Of each request, with what is tried again, in ms. @default 10_000 */
   readonly deadlineMs?: number;
+  /** Our own clock. @default `Date.now` */
+  readonly nowMs?: () => number;
 }
 
 const DEADLINE_MS = 10_000;
@@ -40,6 +43,8 @@ export class KubeClient implements Disposable {
   readonly #connection: Connection;
   readonly #userAgent: string;
   readonly #deadlineMs: number;
+  readonly #ownMs: () => number;
+  readonly #clock = new ServerClock();
 
   constructor(cluster: Cluster, options: KubeClientOptions = {}) {
     this.server = cluster.server;
@@ -48,6 +53,17 @@ export class KubeClient implements Disposable {
     this.#connection = new Connection(cluster, options.env ?? process.env);
     this.#userAgent = options.userAgent ?? 'noost';
     this.#deadlineMs = options.deadlineMs ?? DEADLINE_MS;
+    this.#ownMs = options.nowMs ?? Date.now;
+  }
+
+  /** The time by our own clock; by the API server's where the two differ by more than seconds. */
+  nowMs(): number {
+    return this.#ownMs() + this.#clock.offsetMs;
+  }
+
+  /** How much later it is for the API server than for us; 0 if they agree. */
+  get clockOffsetMs(): number {
+    return this.#clock.offsetMs;
   }
 
   /** @throws {KubeError} NotFound, … */
@@ -214,7 +230,9 @@ export class KubeClient implements Disposable {
     const request = {method, path, headers, body: body === undefined ? undefined : JSON.stringify(body), signal, watch};
     for (let tries = 1; ; tries++) {
       try {
+        const sentMs = this.#ownMs();
         const response = await this.#connection.send(request);
+        this.#clock.observe(response.headers.date, sentMs, this.#ownMs());
         if (response.statusCode !== undefined && response.statusCode < 300) return response;
         throw await failureOf(response, `${method} ${bare(path)}`, signal);
       } catch (error) {

@@ -91,7 +91,7 @@ async function newWebhook(config: WebhookConfig): Promise<Webhook> {
 }
 
 function handlerParts(webhook: Webhook): Parameters<typeof newReviewHandler>[0] {
-  const {controller, registries, metrics, log, load, events} = webhook;
+  const {client, controller, registries, metrics, log, load, events} = webhook;
   const namespaceLabels: SharedContext['namespaceLabels'] = (namespace, signal) =>
     controller.namespaces.labelsOf(namespace, signal);
   const rightsFor: SharedContext['rightsFor'] = (name, pod, signal) => registries.rightsFor(name, pod, signal);
@@ -103,7 +103,7 @@ function handlerParts(webhook: Webhook): Parameters<typeof newReviewHandler>[0] 
       if (policies === undefined || cannotJudge !== undefined) return {notReady: cannotJudge ?? 'it has just begun'};
       const {pin, failurePolicy, namespace: ownNamespace} = webhook.config;
       const {identities, resolver} = registries;
-      const nowMs = Date.now();
+      const nowMs = client.nowMs();
       return {
         policies,
         identities,
@@ -172,13 +172,23 @@ async function tellWhenReady(webhook: Webhook): Promise<void> {
   let said = '';
   for (let i = 0; !webhook.stopping; i++) {
     const reason = webhook.controller.notReady;
-    if (reason === undefined) return webhook.log.info('ready');
+    if (reason === undefined) {
+      tellClock(webhook);
+      return webhook.log.info('ready');
+    }
     if (reason !== said && i % 20 === 10) {
       said = reason;
       webhook.log.info('not ready yet', {reason});
     }
     await new Promise((resolve) => setTimeout(resolve, 250).unref());
   }
+}
+
+function tellClock({client, log}: Webhook): void {
+  if (client.clockOffsetMs !== 0)
+    log.warn("this machine's clock is not the API server's, which is used for certificates and the end of exceptions", {
+      behindSeconds: Math.round(client.clockOffsetMs / 1000),
+    });
 }
 
 /** Not ready first, and for a moment everything as before: the API server learns late that it should ask another. */

@@ -20,7 +20,7 @@ export interface ArmingState {
   readonly live: FailurePolicy | undefined;
   /** Replicas that the API server could call. */
   readonly readyReplicas: number;
-  /** Of the Deployment; `undefined` if nobody says. */
+  /** Of the Deployment, 0 after it was deleted; `undefined` if nobody says. */
   readonly wantedReplicas: number | undefined;
 }
 
@@ -34,10 +34,11 @@ export function replicasToArm({wantedReplicas}: Pick<ArmingState, 'wantedReplica
 /**
  * What the API server is to do when no webhook answers. Open until enough replicas are ready; from then on as configured,
  * and for good: that replicas fail afterwards is what `Fail` is for, and whoever could make them fail must not thereby be
- * rid of the policies.
+ * rid of the policies. Open again when there shall be none: the Deployment was scaled to nothing, or deleted.
  */
 export function failurePolicyFor(state: ArmingState): FailurePolicy {
   if (state.configured === 'Ignore' || state.switch === 'ignore') return 'Ignore';
+  if (state.wantedReplicas === 0) return 'Ignore';
   if (state.live === 'Fail') return 'Fail';
   return state.readyReplicas >= replicasToArm(state) ? 'Fail' : 'Ignore';
 }

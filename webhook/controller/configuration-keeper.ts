@@ -10,6 +10,7 @@ import {
   CONFIGURATIONS,
   isAsWanted,
   writeConfiguration,
+  type Accepted,
   type ConfigurationKind,
   type WebhookConfigurations,
 } from './webhook-configurations.ts';
@@ -40,6 +41,7 @@ const QUIET_MS = 30_000;
 /** The leader's part: makes the webhook configurations, arms them, and puts them right when somebody changes them. */
 export class ConfigurationKeeper {
   readonly #options: ConfigurationKeeperOptions;
+  readonly #accepted = new Map<ConfigurationKind, Accepted>();
   #problem: string | undefined;
   #said = '';
 
@@ -124,11 +126,11 @@ export class ConfigurationKeeper {
     const {client, configurations, log} = this.#options;
     const owner = this.#options.owner();
     const found = configurations.get(kind);
-    if (isAsWanted(found, entries, owner)) return false;
+    if (isAsWanted(found, entries, owner, this.#accepted.get(kind))) return false;
     const {name} = configurations;
     if (found) log.warn(`the ${kind} webhook configuration is not what it should be, and is written`, {name});
     else log.info(`the ${kind} webhook configuration is made`, {name});
-    await writeConfiguration(client, {kind, name, entries, owner, signal});
+    this.#accepted.set(kind, await writeConfiguration(client, {kind, name, entries, owner, signal}));
     return true;
   }
 

@@ -23,7 +23,7 @@ export interface ControllerOptions {
   readonly client: KubeClient;
   readonly config: WebhookConfig;
   readonly log: KubeLog;
-  /** @default `Date.now` */
+  /** @default the client's, which is the API server's where the two differ */
   readonly nowMs?: () => number;
 }
 
@@ -47,7 +47,7 @@ export class Controller implements AsyncDisposable {
   readonly #keeperWakeup = new Wakeup();
   readonly #statusWakeup = new Wakeup();
 
-  constructor({client, config, log, nowMs = Date.now}: ControllerOptions) {
+  constructor({client, config, log, nowMs = () => client.nowMs()}: ControllerOptions) {
     const {namespace, service, url} = config;
     this.#config = config;
     const wake = (): void => {

@@ -1,5 +1,5 @@
 import type {KubeClient} from '../../kube/client.ts';
-import {isNotFound} from '../../kube/error.ts';
+import {isConflict} from '../../kube/error.ts';
 import {ListWatch} from '../../kube/list-watch.ts';
 import type {KubeLog} from '../../kube/log.ts';
 import type {KubeObject, OwnerReference} from '../../kube/object.ts';
@@ -93,7 +93,8 @@ export async function ensureNamespace(client: KubeClient, name: string, log: Kub
     await client.create(NAMESPACES, {}, {metadata: {name}}, {deadlineMs: 5_000});
     log.info('the namespace is made', {namespace: name});
   } catch (error) {
-    if (!isNotFound(error))
+    if (!isConflict(error))
+      // another replica was first
       log.warn('the namespace cannot be made', {namespace: name, reason: (error as Error).message});
   }
 }

@@ -1,6 +1,6 @@
 import {setTimeout as delay} from 'node:timers/promises';
 import type {KubeClient} from '../../kube/client.ts';
-import {isConflict, isNotFound} from '../../kube/error.ts';
+import {isConflict, isNotFound, KubeError} from '../../kube/error.ts';
 import type {KubeLog} from '../../kube/log.ts';
 import type {Compiled} from '../policy/compile.ts';
 import {parseTime} from '../policy/read-object.ts';
@@ -37,10 +37,9 @@ export async function keepPolicyStatus(
     const {compiled} = policies;
     if (signal.aborted || compiled === undefined) continue;
     try {
-      for (const object of policies.objects()) {
-        signal.throwIfAborted();
-        await write(client, object, wantedFor(object, compiled, nowMs()), {signal, nowMs});
-      }
+      await writeAll(policies.objects(), (object) =>
+        write(client, object, wantedFor(object, compiled, nowMs()), {signal, nowMs}),
+      );
       isFailing = false;
       waitMs = untilNextEnd(policies.objects(), nowMs());
     } catch (error) {
@@ -53,6 +52,23 @@ export async function keepPolicyStatus(
       wakeup.wake();
     }
   }
+}
+
+/** One that the API server does not take, because something else in it is wrong, does not stand in the way of the others. */
+async function writeAll(
+  objects: readonly PolicyApiObject[],
+  writeOne: (object: PolicyApiObject) => Promise<void>,
+): Promise<void> {
+  let failure: Error | undefined;
+  for (const object of objects) {
+    try {
+      await writeOne(object);
+    } catch (error) {
+      if (!(error instanceof KubeError) || error.reason !== 'Invalid') throw error;
+      failure ??= new Error(`${object.kind ?? ''} ${object.metadata.name ?? ''}: ${error.message}`, {cause: error});
+    }
+  }
+  if (failure) throw failure;
 }
 
 /** What there is to say of an object. */
@@ -109,6 +125,7 @@ async function write(
     before.message === said.message &&
     status?.observedGeneration === observedGeneration;
   if (isSame) return;
+  signal.throwIfAborted();
   const lastTransitionTime =
     before?.status === said.status ? before.lastTransitionTime : `${new Date(nowMs()).toISOString().slice(0, 19)}Z`;
   const others = (status?.conditions ?? []).filter(({type}) => type !== said.type);

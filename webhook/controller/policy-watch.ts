@@ -41,8 +41,8 @@ export interface PolicyWatchOptions {
 export class PolicyWatch implements AsyncDisposable {
   readonly #options: PolicyWatchOptions;
   readonly #lists: readonly ListWatch<PolicyApiObject>[];
-  /** Object → the generation that was compiled: its status alone changes nothing. */
-  readonly #generations = new Map<string, number>();
+  /** Object → its uid and the generation that was compiled: its status alone changes nothing. */
+  readonly #generations = new Map<string, string>();
   #compiled: Compiled | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -96,8 +96,8 @@ export class PolicyWatch implements AsyncDisposable {
   }
 
   #changed({kind}: ResourceType, {type, object}: Change<PolicyApiObject>): void {
-    const key = `${kind} ${keyOf(object)} ${object.metadata.uid ?? ''}`;
-    const generation = object.metadata.generation ?? 0;
+    const key = `${kind} ${keyOf(object)}`;
+    const generation = `${object.metadata.uid ?? ''} ${object.metadata.generation ?? 0}`;
     if (type === 'modified' && this.#generations.get(key) === generation) return this.#options.onChange();
     if (type === 'deleted') this.#generations.delete(key);
     else this.#generations.set(key, generation);

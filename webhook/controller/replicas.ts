@@ -28,6 +28,7 @@ export interface ReplicasOptions {
 export class Replicas implements AsyncDisposable {
   readonly #slices: ListWatch<EndpointSlice>;
   readonly #deployments: ListWatch<Deployment>;
+  #wasDeployed = false;
 
   constructor({client, namespace, service, onChange, log}: ReplicasOptions) {
     const common = {client, namespace, onChange, onSynced: onChange, maxSilenceMs: 30_000, maxBackoffMs: 3000, log};
@@ -37,6 +38,10 @@ export class Replicas implements AsyncDisposable {
       ...common,
       type: DEPLOYMENTS,
       fieldSelector: `metadata.name=${service}`,
+      onChange: () => {
+        this.#wasDeployed = true;
+        onChange();
+      },
       keep: ({metadata, spec}) => ({metadata, spec: {replicas: spec?.replicas ?? 1}}),
     });
   }
@@ -54,9 +59,12 @@ export class Replicas implements AsyncDisposable {
     return new Set(up.map(({addresses}) => addresses?.[0])).size;
   }
 
+  /** 0 after the Deployment was deleted; `undefined` if there never was one, or we may not know. */
   get wanted(): number | undefined {
     if (!this.#deployments.synced) return undefined;
-    return [...this.#deployments.values()][0]?.spec?.replicas;
+    const [deployment] = this.#deployments.values();
+    if (deployment === undefined) return this.#wasDeployed ? 0 : undefined;
+    return deployment.metadata.deletionTimestamp === undefined ? deployment.spec?.replicas : 0;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

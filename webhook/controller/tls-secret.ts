@@ -1,6 +1,6 @@
 import type {X509Certificate} from 'node:crypto';
 import type {KubeObject} from '../../kube/object.ts';
-import {newAuthority, newLeaf} from './issue-certificate.ts';
+import {BACKDATED_MS, newAuthority, newLeaf} from './issue-certificate.ts';
 import {isFor, isIssuedBy, isValidAt, readCertificates, readKeyPair, type KeyPair} from './key-pair.ts';
 
 /** As `kubernetes.io/tls`, with the CA's key beside it. */
@@ -31,6 +31,9 @@ export interface Wanted {
 const KEYS = {caCert: 'ca.crt', caKey: 'ca.key', cert: 'tls.crt', key: 'tls.key', previous: 'previous-ca.crt'} as const;
 /** A CA that is to end sooner is replaced while everybody still trusts it. */
 const AUTHORITY_LEFT_MS = 365 * 86_400_000;
+/** Every replica serves what the Secret holds within seconds; a CA that is not used any more is trusted for no longer than this. */
+const PREVIOUS_MS = 86_400_000;
+const MAX_PREVIOUS = 4;
 export const NOTHING: Certificates = {authority: undefined, leaf: undefined, previous: [], problems: []};
 
 /** Reads a Secret that anybody may have written. */
@@ -64,7 +67,9 @@ export function readTlsSecret({data = {}}: TlsSecret, {names, nowMs}: Pick<Wante
 
 /**
  * What the Secret should hold instead of `found`.
- * @param known what it held when it was last whole: a Secret that was damaged or deleted comes back as it was.
+ * @param found `NOTHING` if there is no Secret: one that was deleted comes back with a new CA, for whose key may be known to
+ * others, while the old one is trusted until it is served no more.
+ * @param known what it held when it was last whole: one that was damaged comes back as it was.
  * @returns `undefined` if it is as it should be.
  */
 export async function nextCertificates(
@@ -73,6 +78,8 @@ export async function nextCertificates(
   wanted: Wanted,
 ): Promise<Certificates | undefined> {
   const {nowMs, isLeader, names, lifetimeMs} = wanted;
+  if (found === NOTHING && known.authority)
+    return renewed(await newAuthority(nowMs), [known.authority.leaf, ...known.previous].slice(0, MAX_PREVIOUS), wanted);
   const authority = found.authority ?? usable(known.authority, nowMs);
   if (!authority) return renewed(await newAuthority(nowMs), found.previous, wanted);
   if (isLeader && authority.notAfterMs - nowMs < AUTHORITY_LEFT_MS)
@@ -83,6 +90,8 @@ export async function nextCertificates(
   if (!own) return renewed(authority, found.previous, wanted);
   if (isOld(own, wanted))
     return {authority, leaf: await newLeaf(authority, names, {nowMs, lifetimeMs}), previous: [], problems: []};
+  if (isLeader && found.previous.length > 0 && nowMs - own.notBeforeMs > BACKDATED_MS + PREVIOUS_MS)
+    return {authority, leaf: own, previous: [], problems: []};
   const isWhole = found.authority !== undefined && found.leaf !== undefined && found.problems.length === 0;
   return isWhole ? undefined : {authority, leaf: own, previous: found.previous, problems: []};
 }

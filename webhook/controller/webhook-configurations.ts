@@ -95,16 +95,24 @@ function bundlesOf(entries: readonly WebhookEntry[]): readonly (readonly X509Cer
   });
 }
 
+/** What the API server made of entries that were put there as they are: a newer one may fill in fields that we do not know. */
+export interface Accepted {
+  readonly entries: readonly WebhookEntry[];
+  readonly webhooks: readonly WebhookEntry[];
+}
+
 /** How far a configuration is from what it should be: fields of ours only, others may label and annotate it. */
 export function isAsWanted(
   found: WebhookConfiguration | undefined,
   entries: readonly WebhookEntry[],
   owner: OwnerReference | undefined,
+  accepted?: Accepted,
 ): boolean {
   if (!found) return false;
   const {labels = {}, ownerReferences = []} = found.metadata;
+  const wanted = accepted && isDeepStrictEqual(accepted.entries, entries) ? accepted.webhooks : entries;
   return (
-    isDeepStrictEqual(sorted(found.webhooks ?? []), sorted(entries)) &&
+    isDeepStrictEqual(sorted(found.webhooks ?? []), sorted(wanted)) &&
     Object.entries(LABELS).every(([key, value]) => labels[key] === value) &&
     (owner === undefined || ownerReferences.some(({uid}) => uid === owner.uid))
   );
@@ -117,6 +125,7 @@ function sorted(entries: readonly WebhookEntry[]): WebhookEntry[] {
 /**
  * Makes a configuration what it should be: by server-side apply, so that labels and annotations of others stay; and where
  * that leaves something that others put into the entries (a match condition, one more entry), by replacing the whole list.
+ * @returns what is there then.
  */
 export async function writeConfiguration(
   client: KubeClient,
@@ -133,7 +142,7 @@ export async function writeConfiguration(
     readonly owner: OwnerReference | undefined;
     readonly signal: AbortSignal;
   },
-): Promise<void> {
+): Promise<Accepted> {
   const type = CONFIGURATIONS[kind];
   const metadata = {name, labels: LABELS, ...(owner && {ownerReferences: [owner]})};
   const apply = {metadata, webhooks: entries};
@@ -153,11 +162,15 @@ export async function writeConfiguration(
     if (!before) throw error;
     found = before;
   }
-  if (isAsWanted(found, entries, owner)) return;
-  const {resourceVersion} = found.metadata;
-  const whole = {...found, metadata: {...found.metadata, resourceVersion}, webhooks: entries};
-  await client.replace<WebhookConfiguration>(type, {name}, whole as WebhookConfiguration & KubeObject, {
-    ...ask,
-    fieldManager: FIELD_MANAGER,
-  });
+  if (isAsWanted(found, entries, owner)) return {entries, webhooks: entries};
+  const {webhooks = []} = await client.replace<WebhookConfiguration>(
+    type,
+    {name},
+    {...found, webhooks: entries},
+    {
+      ...ask,
+      fieldManager: FIELD_MANAGER,
+    },
+  );
+  return {entries, webhooks};
 }
