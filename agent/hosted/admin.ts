@@ -4,7 +4,7 @@ import type {Caller} from '../access/caller.ts';
 import type {Collected, HostedBackend, HostedImage, HostedRemoved, HostedUsage} from '../api/hosted.ts';
 import type {Content, ManifestRecord, Metadata} from './contract.ts';
 import type {Hosted} from './hosted.ts';
-import {removeManifest, removeTag, tagsAt} from './remove.ts';
+import {removeImage} from './remove-image.ts';
 
 /** Read from the metadata at a time. */
 const PAGE = 1_000;
@@ -36,13 +36,10 @@ export class HostedAdmin implements HostedBackend {
 
   async remove(repository: string, reference: string): Promise<HostedRemoved> {
     const {driver, rules} = this.#hosted;
-    const where = {repository, caller: ADMINISTRATOR};
+    const removed = await removeImage(driver, rules, {repository, caller: ADMINISTRATOR}, reference);
     const digest = isDigest(reference) ? reference : undefined;
-    const tags = digest === undefined ? [reference] : await tagsAt(driver, repository, digest);
-    if (digest === undefined) await removeTag(driver, rules, where, reference);
-    else await removeManifest(driver, rules, where, digest);
     this.#log.audit({action: 'delete', who: ADMINISTRATOR.identity, repository, reference, digest});
-    return {tags, manifests: digest === undefined ? [] : [digest]};
+    return removed;
   }
 
   async collect(): Promise<Collected> {

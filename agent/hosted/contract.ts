@@ -97,10 +97,13 @@ export interface Metadata {
   addLink(repository: string, digest: Digest): Promise<void>;
   /** A push relies on the link: it is not collected before `settle`, or as long as a push may take. `false`: no link. */
   claim(repository: string, digest: Digest): Promise<boolean>;
-  /** As `claim`, by the push that has claimed it already. */
-  renew(repository: string, digest: Digest): Promise<boolean>;
-  /** A push that relied on these has ended: its manifest keeps them now. */
+  /**
+   * A push that relied on these has ended: its manifest keeps them now. It takes back two claims of each, that of the
+   * upload (or the question whether it is there) and that of the manifest; claims of other pushes stay.
+   */
   settle(repository: string, digests: readonly Digest[]): Promise<void>;
+  /** Takes back one claim of each, of a manifest that was refused: the push may go on, and its uploads stay claimed. */
+  unclaim(repository: string, digests: readonly Digest[]): Promise<void>;
   /** A person removes it. @returns whether it was there. */
   removeLink(repository: string, digest: Digest): Promise<boolean>;
   /** Collection removes it, unless anybody has claimed it since it was seen so. @returns whether it was removed. */
@@ -158,8 +161,6 @@ export interface UploadBytes {
   readonly offset: number;
   /** Writes at the end, held back by the disk alone. @throws {StoreFullError} the bytes before it stay. */
   append(chunks: readonly Uint8Array[]): Promise<void>;
-  /** What was appended survives a crash from now on. */
-  sync(): Promise<void>;
   /** Forgets what was appended after `offset`. */
   rewind(offset: number): Promise<void>;
   /**

@@ -43,7 +43,7 @@ export class Hosted {
     this.#options = options;
     this.driver = driver;
     this.#sessions = new Sessions(driver, now);
-    this.rules = {isImmutable: immutableBy(config), now};
+    this.rules = {...immutableBy(config), now};
     this.answer = newHostedHandler({
       driver,
       sessions: this.#sessions,
@@ -96,12 +96,16 @@ export class Hosted {
 }
 
 /** Patterns are read again only when the configuration is another one. */
-function immutableBy(config: () => HostedConfig): PushRules['isImmutable'] {
+function immutableBy(config: () => HostedConfig): Pick<PushRules, 'isImmutable' | 'anyImmutable'> {
   let read: HostedConfig | undefined;
   let patterns: readonly ReturnType<typeof parseTagPattern>[] = [];
-  return (repository, tag) => {
+  const current = (): typeof patterns => {
     const now = config();
     if (now !== read) [read, patterns] = [now, now.immutableTags.map(parseTagPattern)];
-    return patterns.some(({matches}) => matches(repository, tag));
+    return patterns;
+  };
+  return {
+    isImmutable: (repository, tag) => current().some(({matches}) => matches(repository, tag)),
+    anyImmutable: () => current().length > 0,
   };
 }

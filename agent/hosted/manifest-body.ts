@@ -1,83 +1,176 @@
-import {readManifest} from '../../oci/descriptor.ts';
 import {isDigest, type Digest} from '../../oci/digest.ts';
 import {OciError} from '../../oci/error.ts';
-import {bareType, isSchema1, OCI_MANIFEST} from '../../oci/media-type.ts';
+import {bareType, DOCKER_MANIFEST, isIndex, isSchema1, OCI_INDEX, OCI_MANIFEST} from '../../oci/media-type.ts';
+import {outerKeys} from './json-keys.ts';
 
-/** What a manifest that is pushed says of itself. */
-export interface PushedManifest {
+/** Something that a manifest refers to. */
+export interface Descriptor {
   readonly mediaType: string;
-  /** Manifests that must be there. */
-  readonly manifests: readonly Digest[];
-  /** Blobs that must be there. */
-  readonly blobs: readonly Digest[];
-  /** What it refers to and registries need not have (C-059): kept where it is there. */
-  readonly optional: readonly Digest[];
+  readonly digest: Digest;
+  readonly size: number;
+  /** It may be elsewhere for ever: a layer that must not be distributed (A-072). */
+  readonly isForeign: boolean;
+}
+
+/** What a manifest's bytes say. */
+export interface ManifestBody {
+  readonly mediaType: string;
+  /** Config and layers. */
+  readonly blobs: readonly Descriptor[];
+  readonly manifests: readonly Descriptor[];
   readonly subject: Digest | undefined;
   /** As lists of referrers tell it (A-101). */
   readonly artifactType: string | undefined;
 }
 
-/** Types that say nothing (A-134). */
+const MAX_ENTRIES = 10_000;
+const FOREIGN = /nondistributable|\.foreign\./;
+const CRITICAL = [
+  'schemaVersion',
+  'mediaType',
+  'artifactType',
+  'config',
+  'layers',
+  'blobs',
+  'manifests',
+  'subject',
+  'fsLayers',
+];
+/** Types that say nothing. */
 const GENERIC = new Set(['', 'application/json', 'application/octet-stream', 'text/plain']);
+const IMAGES: readonly string[] = [OCI_MANIFEST, DOCKER_MANIFEST];
+type Fields = ReadonlyMap<string, unknown>;
 
-/** @throws {OciError} MANIFEST_INVALID with what is wrong. */
-export function readPushed(bytes: Buffer, contentType: string | undefined): PushedManifest {
+/**
+ * Reads a manifest as it is pushed. The bytes stay as they are; what other readers could read otherwise is refused
+ * (CVE-2021-41190, D-028, D-033).
+ * @param contentType as the client said it. @throws {OciError} MANIFEST_INVALID
+ */
+export function readManifestBody(bytes: Buffer, contentType: string | undefined): ManifestBody {
+  const fields = fieldsOf(bytes);
+  const mediaType = mediaTypeOf(fields, contentType);
+  const known = IMAGES.includes(mediaType) || isIndex(mediaType);
+  if (fields.has('fsLayers')) throw invalid('Manifests of schema 1 are not taken: push schema 2 or OCI');
+  const parts = {config: fields.get('config'), layers: fields.get('layers'), manifests: fields.get('manifests')};
+  if (known) checkShape(parts, isIndex(mediaType));
+  const read = known ? descriptorIn : guessIn;
+  const list = (name: string): readonly Descriptor[] => listIn(fields.get(name), name, read);
+  const config = parts.config === undefined || parts.config === null ? undefined : read(parts.config, 'config');
+  const blobs = [...(config === undefined ? [] : [config]), ...list('layers'), ...(known ? [] : list('blobs'))];
+  const subject = fields.get('subject');
+  const artifactType = fields.get('artifactType');
+  if (artifactType !== undefined && typeof artifactType !== 'string') throw invalid('artifactType is no text');
+  return {
+    mediaType,
+    blobs,
+    manifests: list('manifests'),
+    subject: subject === undefined || subject === null ? undefined : descriptorIn(subject, 'subject')?.digest,
+    artifactType: artifactType || (isIndex(mediaType) ? undefined : config?.mediaType) || undefined,
+  };
+}
+
+function fieldsOf(bytes: Buffer): Fields {
+  let [text, json]: [string, unknown] = ['', undefined];
   try {
-    const {mediaType: said, manifests, blobs} = readManifest(bytes, contentType);
-    const body = JSON.parse(bytes.toString('utf8')) as Record<string, unknown>; // read a moment ago
-    const header = bareType(contentType);
-    const own = typeof body['mediaType'] === 'string' ? body['mediaType'] : undefined;
-    if (own !== undefined && !GENERIC.has(header) && bareType(own) !== header)
-      throw new SyntaxError(`Content-Type is ${header}, and mediaType is another`);
-    const mediaType = own === undefined && !GENERIC.has(header) ? header : said;
-    if (isSchema1(mediaType))
-      throw new SyntaxError('Docker schema 1 is not taken any more: push it as schema 2 or OCI');
-    return {
-      mediaType,
-      manifests: unique(manifests),
-      blobs: unique(blobs),
-      optional: foreign(body),
-      subject: subjectOf(body['subject']),
-      artifactType: artifactTypeOf(body, mediaType),
-    };
+    text = new TextDecoder('utf-8', {fatal: true, ignoreBOM: true}).decode(bytes);
+    json = JSON.parse(text);
   } catch (error) {
-    if (error instanceof SyntaxError) throw new OciError('MANIFEST_INVALID', error.message, {cause: error});
-    throw error;
+    throw invalid('The manifest is no JSON in UTF-8', error);
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw invalid('The manifest is no JSON object');
+  const seen = new Set<string>();
+  for (const key of keysOf(text)) {
+    // Some readers do not tell cases apart: for them another spelling is the same key.
+    const critical = CRITICAL.find((one) => one.toLowerCase() === key.toLowerCase());
+    if (critical !== undefined && critical !== key)
+      throw invalid(`The manifest has ${JSON.stringify(key)} for ${critical}`);
+    if (critical !== undefined && seen.has(key)) throw invalid(`The manifest has ${key} more than once`);
+    seen.add(key);
+  }
+  return new Map(Object.entries(json));
+}
+
+function keysOf(text: string): readonly string[] {
+  try {
+    return outerKeys(text);
+  } catch (error) {
+    throw invalid('The manifest is nested too deep', error);
+  }
+}
+
+function mediaTypeOf(fields: Fields, contentType: string | undefined): string {
+  const [said, own] = [bareType(contentType), fields.get('mediaType')];
+  if (own !== undefined && (typeof own !== 'string' || bareType(own) === ''))
+    throw invalid('mediaType is no media type');
+  if (said === '' && own === undefined)
+    throw invalid('Neither the header Content-Type nor mediaType says what this is');
+  if (said !== '' && own !== undefined && said !== own.toLowerCase())
+    throw invalid(`The header Content-Type says ${said}, mediaType ${own.slice(0, 255)}`);
+  const mediaType = own ?? (GENERIC.has(said) ? typeByShape(fields) : said);
+  if (isSchema1(mediaType)) throw invalid('Manifests of schema 1 are not taken: push schema 2 or OCI'); // A-078
+  return mediaType;
+}
+
+/** A header that says nothing about a body that says nothing (A-134). */
+function typeByShape(fields: Fields): string {
+  if (fields.has('manifests')) return OCI_INDEX;
+  if (fields.has('config') || fields.has('layers')) return OCI_MANIFEST;
+  throw invalid('Neither the header Content-Type nor mediaType says what this is');
+}
+
+/** What is an image must not look like an index to others, nor the reverse (A-071). */
+function checkShape(
+  {config, layers, manifests}: {readonly config: unknown; readonly layers: unknown; readonly manifests: unknown},
+  isList: boolean,
+): void {
+  const has = (value: unknown): boolean => value !== undefined && value !== null;
+  if (isList && (has(config) || has(layers))) throw invalid('An index cannot have config or layers');
+  if (isList && manifests === undefined) throw invalid('An index must have manifests');
+  if (!isList && has(manifests)) throw invalid('A manifest of an image cannot have manifests');
+  if (!isList && !has(config)) throw invalid('A manifest of an image must have a config');
+}
+
+function listIn(
+  value: unknown,
+  name: string,
+  read: (value: unknown, name: string) => Descriptor | undefined,
+): readonly Descriptor[] {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) {
+    if (read === guessIn) return [];
+    throw invalid(`${name} is no list`);
+  }
+  if (value.length > MAX_ENTRIES) throw invalid(`${name} has more than ${String(MAX_ENTRIES)} entries`);
+  return value.map((one: unknown, i) => read(one, `${name}[${String(i)}]`)).filter((one) => one !== undefined);
+}
+
+function descriptorIn(value: unknown, name: string): Descriptor {
+  if (typeof value !== 'object' || value === null) throw invalid(`${name} is no descriptor`);
+  const {mediaType, digest, size, urls} = value as {[key in string]?: unknown}; // any JSON object
+  if (typeof mediaType !== 'string' || mediaType === '') throw invalid(`${name}.mediaType is no media type`);
+  if (typeof digest !== 'string' || !isDigest(digest)) throw invalid(`${name}.digest is not a sha256 or sha512 digest`);
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) throw invalid(`${name}.size is no size`);
+  const isForeign = FOREIGN.test(mediaType) || (Array.isArray(urls) && urls.length > 0);
+  return {mediaType, digest, size, isForeign};
+}
+
+/** In a manifest of a type that we do not know, what looks like a descriptor is taken for one: it is kept for it. */
+function guessIn(value: unknown, name: string): Descriptor | undefined {
+  try {
+    return descriptorIn(value, name);
+  } catch {
+    return undefined;
   }
 }
 
 /** All annotations of a manifest that was taken, as lists of referrers show them. */
 export function annotationsOf(bytes: Buffer): Readonly<Record<string, string>> | undefined {
-  const {annotations} = JSON.parse(bytes.toString('utf8')) as {annotations?: unknown};
-  if (!isObject(annotations)) return undefined;
+  const {annotations} = JSON.parse(bytes.toString('utf8')) as {annotations?: unknown}; // an object: it was taken
+  if (typeof annotations !== 'object' || annotations === null) return undefined;
   const texts = Object.entries(annotations).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
   return texts.length === 0 ? undefined : Object.fromEntries(texts);
 }
 
-function unique(descriptors: readonly {readonly digest: Digest}[]): readonly Digest[] {
-  return [...new Set(descriptors.map(({digest}) => digest))];
-}
-
-function foreign(body: Record<string, unknown>): readonly Digest[] {
-  const entries = [body['config'], body['layers'], body['manifests'], body['blobs']].flat();
-  const digests = entries.filter(isObject).filter(({urls}) => Array.isArray(urls) && urls.length > 0);
-  return digests.map(({digest}) => digest).filter((one): one is Digest => typeof one === 'string' && isDigest(one));
-}
-
-function subjectOf(subject: unknown): Digest | undefined {
-  if (subject === undefined || subject === null) return undefined;
-  const digest = isObject(subject) ? subject['digest'] : undefined;
-  if (typeof digest !== 'string' || !isDigest(digest)) throw new SyntaxError('subject has no sha256 or sha512 digest');
-  return digest;
-}
-
-function artifactTypeOf(body: Record<string, unknown>, mediaType: string): string | undefined {
-  const {artifactType, config} = body;
-  if (typeof artifactType === 'string' && artifactType !== '') return artifactType;
-  const own = isObject(config) && mediaType === OCI_MANIFEST ? config['mediaType'] : undefined;
-  return typeof own === 'string' && own !== '' ? own : undefined;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function invalid(message: string, cause?: unknown): OciError {
+  return new OciError('MANIFEST_INVALID', message, {cause});
 }

@@ -2,7 +2,7 @@ import {digestOf, splitDigest, type Digest} from '../../oci/digest.ts';
 import {OciError} from '../../oci/error.ts';
 import type {Caller} from '../access/caller.ts';
 import type {Driver, LetGo, ManifestRecord, TagMove} from './contract.ts';
-import {readPushed, type PushedManifest} from './manifest-body.ts';
+import {readManifestBody, type Descriptor, type ManifestBody} from './manifest-body.ts';
 
 /** What a pushed manifest is to become. */
 export interface ManifestPush {
@@ -18,6 +18,8 @@ export interface ManifestPush {
 export interface PushRules {
   /** Whether a tag can be made but not moved or deleted. */
   isImmutable(repository: string, tag: string): boolean;
+  /** Whether any tag can be so. */
+  anyImmutable(): boolean;
   now(): number;
 }
 
@@ -37,27 +39,31 @@ export async function pushManifest(driver: Driver, rules: PushRules, push: Manif
   const digest = digestOf(bytes, push.digest === undefined ? 'sha256' : splitDigest(push.digest).algorithm);
   if (push.digest !== undefined && push.digest !== digest)
     throw new OciError('DIGEST_INVALID', `The manifest has the digest ${digest}`);
-  const pushed = readPushed(bytes, push.contentType);
+  const body = readManifestBody(bytes, push.contentType);
   await refuseImmutable(driver, rules, push, digest);
-  const claimed: Digest[] = [];
-  const holds: LetGo[] = [];
+  const claimed = new Set<Digest>();
+  let letGo: LetGo | undefined;
   try {
-    await claimAll(driver, push, pushed, claimed);
-    holds.push(await driver.content.put(digest, bytes));
+    const manifests = await claimAll(driver, push, body, claimed);
+    letGo = await driver.content.put(digest, bytes);
     const record: ManifestRecord = {
       digest,
-      mediaType: pushed.mediaType,
+      mediaType: body.mediaType,
       sizeBytes: bytes.length,
-      children: [...new Set([...pushed.blobs, ...pushed.optional, ...pushed.manifests])],
-      subject: pushed.subject,
-      artifactType: pushed.artifactType,
+      children: [...claimed, ...manifests],
+      subject: body.subject,
+      artifactType: body.artifactType,
       pushedAt: rules.now(),
     };
     await putWithTags(driver, rules, push, record);
+    await driver.metadata.settle(repository, [...claimed]);
     return record;
+  } catch (error) {
+    // What this push has sent before stays claimed: it may come again with what was missing.
+    await driver.metadata.unclaim(repository, [...claimed]);
+    throw error;
   } finally {
-    for (const letGo of holds) letGo();
-    await driver.metadata.settle(repository, claimed);
+    letGo?.();
   }
 }
 
@@ -94,22 +100,57 @@ function immutable(tag: string): OciError {
   return new OciError('DENIED', `The tag ${tag} is immutable here (hosted.immutableTags): push under another one`);
 }
 
-/** What a manifest needs is there and stays, or is taken from where the caller may read it. */
-async function claimAll(driver: Driver, push: ManifestPush, pushed: PushedManifest, claimed: Digest[]): Promise<void> {
-  const {repository} = push;
+/**
+ * What a manifest needs is there and stays, or is taken from where the caller may read it.
+ * @returns manifests that it lists. @throws {OciError} MANIFEST_BLOB_UNKNOWN, MANIFEST_INVALID
+ */
+async function claimAll(
+  driver: Driver,
+  push: ManifestPush,
+  body: ManifestBody,
+  claimed: Set<Digest>,
+): Promise<readonly Digest[]> {
   const {metadata} = driver;
+  const manifests = new Set<Digest>();
   const missing: Digest[] = [];
-  for (const digest of pushed.blobs) {
-    if ((await metadata.claim(repository, digest)) || (await mountAny(driver, push, digest))) claimed.push(digest);
-    else missing.push(digest);
+  for (const listed of body.manifests) {
+    const record = await metadata.manifest(push.repository, listed.digest);
+    if (record === undefined) {
+      if (!listed.isForeign) missing.push(listed.digest);
+      continue;
+    }
+    checkSize(listed, record.sizeBytes);
+    manifests.add(listed.digest);
   }
-  for (const digest of pushed.optional) if (await metadata.claim(repository, digest)) claimed.push(digest);
-  for (const digest of pushed.manifests)
-    if ((await metadata.manifest(repository, digest)) === undefined) missing.push(digest);
+  for (const blob of body.blobs) {
+    if (claimed.has(blob.digest)) continue;
+    if (await claimBlob(driver, push, blob)) claimed.add(blob.digest);
+    else if (!blob.isForeign) missing.push(blob.digest);
+  }
   const [first] = missing;
-  if (first === undefined) return;
+  if (first === undefined) return [...manifests];
   const more = missing.length === 1 ? '' : ` and ${missing.length - 1} more`;
   throw new OciError('MANIFEST_BLOB_UNKNOWN', `The repository does not have ${first}${more}: push it first`);
+}
+
+async function claimBlob(driver: Driver, push: ManifestPush, blob: Descriptor): Promise<boolean> {
+  const {metadata, content} = driver;
+  const {digest} = blob;
+  if (!(await metadata.claim(push.repository, digest)) && !(await mountAny(driver, push, digest))) return false;
+  const sizeBytes = await content.stat(digest);
+  try {
+    if (sizeBytes !== undefined) checkSize(blob, sizeBytes);
+  } catch (error) {
+    await metadata.unclaim(push.repository, [digest]);
+    throw error;
+  }
+  return sizeBytes !== undefined;
+}
+
+/** A client that believes the manifest would refuse the blob. */
+function checkSize({digest, size}: Descriptor, sizeBytes: number): void {
+  if (size !== sizeBytes)
+    throw new OciError('MANIFEST_INVALID', `The manifest says ${size} bytes of ${digest}, which has ${sizeBytes}`);
 }
 
 /**

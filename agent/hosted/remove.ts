@@ -2,10 +2,8 @@ import type {Digest} from '../../oci/digest.ts';
 import {OciError} from '../../oci/error.ts';
 import type {Caller} from '../access/caller.ts';
 import type {Driver} from './contract.ts';
+import {allTags} from './every.ts';
 import {moveTag, type PushRules} from './push.ts';
-
-/** One page of a repository's tags. */
-const PAGE = 1_000;
 
 interface Where {
   readonly repository: string;
@@ -27,13 +25,7 @@ export async function removeManifest(driver: Driver, rules: PushRules, where: Wh
   const {repository} = where;
   if ((await metadata.manifest(repository, digest)) === undefined)
     throw new OciError('MANIFEST_UNKNOWN', 'There is no such manifest in this repository');
-  const tags = await tagsAt(driver, repository, digest);
-  const fixed = tags.find((tag) => rules.isImmutable(repository, tag));
-  if (fixed !== undefined)
-    throw new OciError(
-      'DENIED',
-      `The tag ${fixed} is immutable here (hosted.immutableTags), and it is at this manifest`,
-    );
+  await refuseNeeded(driver, rules, repository, digest);
   await untag(driver, rules, where, digest);
   await metadata.removeManifest(repository, digest);
   await untag(driver, rules, where, digest); // set meanwhile: as if it had been set before
@@ -50,18 +42,40 @@ async function untag(driver: Driver, rules: PushRules, where: Where, digest: Dig
 /** Tags that are at a manifest. */
 export async function tagsAt({metadata}: Driver, repository: string, digest: Digest): Promise<readonly string[]> {
   const found: string[] = [];
-  for (let after = ''; ;) {
-    const tags = await metadata.tags(repository, {after, limit: PAGE});
-    for (const tag of tags) if ((await metadata.tag(repository, tag))?.digest === digest) found.push(tag);
-    const last = tags.at(-1);
-    if (last === undefined || tags.length < PAGE) return found;
-    after = last;
-  }
+  for await (const state of allTags(metadata, repository)) if (state.digest === digest) found.push(state.tag);
+  return found;
 }
 
-/** Removes a blob from a repository, whatever refers to it (A-112). @returns bytes freed. @throws {OciError} BLOB_UNKNOWN. */
-export async function removeBlob({metadata, content}: Driver, repository: string, digest: Digest): Promise<number> {
+/**
+ * Removes a blob from a repository, whatever refers to it but an immutable tag (A-112).
+ * @returns bytes freed. @throws {OciError} BLOB_UNKNOWN, DENIED.
+ */
+export async function removeBlob(
+  driver: Driver,
+  rules: PushRules,
+  repository: string,
+  digest: Digest,
+): Promise<number> {
+  const {metadata, content} = driver;
+  if (await metadata.hasLink(repository, digest)) await refuseNeeded(driver, rules, repository, digest);
   if (!(await metadata.removeLink(repository, digest)))
     throw new OciError('BLOB_UNKNOWN', 'There is no such blob in this repository');
   return await content.release(digest);
+}
+
+/** What an immutable tag is, and all that this refers to, stays (D-043, D-114). @throws {OciError} DENIED. */
+async function refuseNeeded({metadata}: Driver, rules: PushRules, repository: string, digest: Digest): Promise<void> {
+  if (!rules.anyImmutable()) return;
+  const seen = new Set<Digest>();
+  for await (const {tag, digest: root} of allTags(metadata, repository)) {
+    if (!rules.isImmutable(repository, tag)) continue;
+    const waiting = [root];
+    for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
+      if (at === digest)
+        throw new OciError('DENIED', `The tag ${tag} is immutable here (hosted.immutableTags), and needs it`);
+      if (seen.has(at)) continue;
+      seen.add(at);
+      waiting.push(...((await metadata.manifest(repository, at))?.children ?? []));
+    }
+  }
 }

@@ -24,6 +24,8 @@ export interface OpenUpload {
   readonly signal: AbortSignal;
   /** Bytes have come. */
   readonly progressed: () => void;
+  /** It is not gone on with: it goes when the request lets go of it. */
+  readonly over: () => void;
 }
 
 /** Uploads under way: whose they are, and one request at each at a time (A-048, A-049). */
@@ -59,16 +61,45 @@ export class Sessions {
   async find(id: string, repository: string, caller: Caller): Promise<UploadRecord> {
     const record = await this.#driver.metadata.upload(id);
     if (record === undefined || record.repository !== repository || record.identity !== caller.identity)
-      throw new OciError('BLOB_UPLOAD_UNKNOWN', 'There is no such upload: it was ended, cancelled or has expired');
+      throw unknown();
     return record;
   }
 
   /**
    * Opens an upload for one request and closes it after. Another one that is getting ahead keeps it; one that hangs, as
    * after a broken connection, is cut off.
-   * @throws {OciError} RANGE_INVALID if another one is at it.
+   * @throws {OciError} RANGE_INVALID if another one is at it. BLOB_UPLOAD_UNKNOWN if that has ended it.
    */
   async at<T>(record: UploadRecord, work: (upload: OpenUpload) => Promise<T>): Promise<T> {
+    return await this.#alone(record, async (turn) => {
+      const bytes = await this.#driver.content.upload(record.id, record.algorithm);
+      let isOver = false;
+      const progressed = (): void => {
+        turn.lastByteAt = this.#now();
+      };
+      const over = (): void => {
+        isOver = true;
+      };
+      try {
+        return await work({record, bytes, signal: turn.abort.signal, progressed, over});
+      } finally {
+        await bytes.close();
+        if (isOver) await this.#end(record.id);
+      }
+    });
+  }
+
+  /** @throws as `at` does. */
+  async cancel(record: UploadRecord): Promise<void> {
+    await this.#alone(record, async () => await this.#end(record.id));
+  }
+
+  /** Drops one unless a request is at it. @returns bytes freed. */
+  async drop(id: string): Promise<number | undefined> {
+    return this.#turns.has(id) ? undefined : await this.#end(id);
+  }
+
+  async #alone<T>(record: UploadRecord, work: (turn: Turn) => Promise<T>): Promise<T> {
     const {id} = record;
     for (let turn = this.#turns.get(id); turn !== undefined; turn = this.#turns.get(id)) {
       if (this.#now() - turn.lastByteAt < STALLED_MS)
@@ -80,31 +111,24 @@ export class Sessions {
     const turn: Turn = {abort: new AbortController(), ended, lastByteAt: this.#now()};
     this.#turns.set(id, turn);
     try {
-      const bytes = await this.#driver.content.upload(id, record.algorithm);
-      try {
-        const progressed = (): void => {
-          turn.lastByteAt = this.#now();
-        };
-        return await work({record, bytes, signal: turn.abort.signal, progressed});
-      } finally {
-        await bytes.close();
-      }
+      // Who had it before may have ended it.
+      if ((await this.#driver.metadata.upload(id)) === undefined) throw unknown();
+      return await work(turn);
     } finally {
       this.#turns.delete(id);
       resolve();
     }
   }
 
-  /** It became a blob, or was cancelled. */
-  async end(id: string): Promise<number> {
+  /** It became a blob, or is of no use. @returns bytes freed. */
+  async #end(id: string): Promise<number> {
     const freed = await this.#driver.content.dropUpload(id);
     await this.#driver.metadata.removeUpload(id);
     this.#begun = Math.max(0, this.#begun - 1);
     return freed;
   }
+}
 
-  /** Drops one unless a request is at it. @returns bytes freed. */
-  async drop(id: string): Promise<number | undefined> {
-    return this.#turns.has(id) ? undefined : await this.end(id);
-  }
+function unknown(): OciError {
+  return new OciError('BLOB_UPLOAD_UNKNOWN', 'There is no such upload: it was ended, cancelled or has expired');
 }

@@ -1,5 +1,5 @@
+import {OciError} from '../../../oci/error.ts';
 import {Folder, hostIn} from '../../store/folder.ts';
-import {StoreFullError} from '../../store/contract.ts';
 import type {Disk} from '../../store/disk.ts';
 import type {DiskStore} from '../../store/disk-store.ts';
 import type {LocalStore} from '../../store/local-store.ts';
@@ -25,7 +25,7 @@ export function newDiskDriver(
   let ready: LocalStore | undefined;
   const disk = (): Disk => {
     const {local} = store;
-    if (local === undefined) throw new StoreFullError('The data folder cannot be used');
+    if (local === undefined) throw new OciError('UNAVAILABLE', 'The data folder of this registry cannot be used now');
     if (local !== ready) {
       hostIn(local.disk.folder);
       ready = local;

@@ -39,28 +39,25 @@ export class DiskLinks {
   }
 
   async claim(repository: string, digest: Digest): Promise<boolean> {
-    const isThere = await this.renew(repository, digest);
-    if (isThere) this.#count(repository, digest);
-    return isThere;
-  }
-
-  async renew(repository: string, digest: Digest): Promise<boolean> {
     // In turn with collection: what it is about to remove cannot be relied on.
-    return await this.#alone.run(
-      keyOf(repository, digest),
-      async () => await setTime(this.#parts.places.link(repository, digest), this.#parts.now()),
-    );
+    return await this.#alone.run(keyOf(repository, digest), async () => {
+      const isThere = await setTime(this.#parts.places.link(repository, digest), this.#parts.now());
+      if (isThere) this.#count(repository, digest);
+      return isThere;
+    });
   }
 
   async settle(repository: string, digests: readonly Digest[]): Promise<void> {
-    for (const digest of digests) {
-      const key = keyOf(repository, digest);
-      const claim = this.#claims.get(key);
-      if (claim !== undefined && --claim.count > 0) continue;
-      this.#claims.delete(key);
-      this.#settled = (this.#settled % MAX_SETTLED) + 1;
-      await setTime(this.#parts.places.link(repository, digest), this.#settled);
-    }
+    for (const digest of digests)
+      await this.#alone.run(keyOf(repository, digest), async () => {
+        if (this.#uncount(repository, digest, 2) > 0) return;
+        this.#settled = (this.#settled % MAX_SETTLED) + 1;
+        await setTime(this.#parts.places.link(repository, digest), this.#settled);
+      });
+  }
+
+  unclaim(repository: string, digests: readonly Digest[]): void {
+    for (const digest of digests) this.#uncount(repository, digest, 1);
   }
 
   async remove(repository: string, digest: Digest): Promise<boolean> {
@@ -99,6 +96,16 @@ export class DiskLinks {
   async #state(repository: string, digest: Digest): Promise<LinkState | undefined> {
     const found = await stat(this.#parts.places.link(repository, digest)).catch(() => undefined);
     return found === undefined ? undefined : {digest, claimedAt: Math.round(found.mtimeMs)};
+  }
+
+  /** @returns how many are left. */
+  #uncount(repository: string, digest: Digest, by: number): number {
+    const key = keyOf(repository, digest);
+    const claim = this.#claims.get(key);
+    if (claim === undefined) return 0;
+    claim.count -= by;
+    if (claim.count <= 0) this.#claims.delete(key);
+    return claim.count;
   }
 
   #count(repository: string, digest: Digest): void {

@@ -81,11 +81,12 @@ export class DiskMetadata implements Metadata {
   async claim(repository: string, digest: Digest): Promise<boolean> {
     return await this.#links.claim(repository, digest);
   }
-  async renew(repository: string, digest: Digest): Promise<boolean> {
-    return await this.#links.renew(repository, digest);
-  }
   async settle(repository: string, digests: readonly Digest[]): Promise<void> {
     await this.#links.settle(repository, digests);
+  }
+  unclaim(repository: string, digests: readonly Digest[]): Promise<void> {
+    this.#links.unclaim(repository, digests);
+    return Promise.resolve();
   }
   async removeLink(repository: string, digest: Digest): Promise<boolean> {
     return await this.#links.remove(repository, digest);

@@ -9,7 +9,7 @@ export interface DiskParts {
   readonly places: Places;
   readonly files: DurableFiles;
   readonly suspects: Suspects;
-  /** The store's disk. @throws {StoreFullError} while the data folder cannot be used. */
+  /** The store's disk. @throws {OciError} UNAVAILABLE while the data folder cannot be used. */
   readonly disk: () => Disk;
   readonly pins: () => Pins;
   readonly now: () => number;

@@ -62,12 +62,6 @@ export class DiskUpload implements UploadBytes {
     this.#beginWriteback();
   }
 
-  async sync(): Promise<void> {
-    await this.#flushing;
-    await syncData(this.#file.fd);
-    fault('hosted.upload.synced');
-  }
-
   async rewind(offset: number): Promise<void> {
     if (offset >= this.#offset) return;
     await truncate(this.#file.fd, offset);

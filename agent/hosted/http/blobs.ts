@@ -81,8 +81,8 @@ function writeBlobHead(
 }
 
 /** DELETE of a blob (end-10). */
-export async function deleteBlob({driver}: HostedParts, {res, request, exchange}: AskedBlob): Promise<void> {
-  await removeBlob(driver, request.repository, request.digest);
+export async function deleteBlob({driver, rules}: HostedParts, {res, request, exchange}: AskedBlob): Promise<void> {
+  await removeBlob(driver, rules, request.repository, request.digest);
   exchange.result = 'hit';
   res.writeHead(202, {...commonHead(request), 'content-length': 0}).end();
 }

@@ -59,7 +59,10 @@ function ping(_: HostedParts, {res, exchange}: HostedAsked): Promise<void> {
 /** What the client is told of what went wrong below. */
 function told(error: unknown): unknown {
   if (error instanceof IntegrityError) return new OciError('DIGEST_INVALID', error.message, {cause: error});
-  if (error instanceof StoreFullError)
-    return new OciError('STORAGE_FULL', `${error.message}: free some space, or push elsewhere`, {cause: error});
+  const isFull = ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '');
+  if (isFull || error instanceof StoreFullError)
+    return new OciError('STORAGE_FULL', 'The disk of this registry is full: free some space, or push elsewhere', {
+      cause: error,
+    });
   return error;
 }

@@ -11,7 +11,7 @@ type Asked<K extends HostedRequest['kind']> = HostedAsked<Extract<HostedRequest,
 /** Of the list of repositories, where nothing is said. */
 const CATALOG_PAGE = 100;
 /** A list of referrers holds all their annotations: it ends early rather than become larger. */
-const MAX_LIST_BYTES = 4 << 20;
+const MAX_LIST_BYTES = 3 << 20;
 
 /** A part of a list, and the entry after which it goes on. */
 interface Part<T> {
@@ -54,16 +54,17 @@ export async function answerReferrers(parts: HostedParts, asked: Asked<'referrer
     isMore = records.length === MAX_PAGE;
     for (const record of records) {
       if (artifactType !== undefined && record.artifactType !== artifactType) continue;
-      if (manifests.length === wanted || bytes > MAX_LIST_BYTES) {
+      const body = manifests.length < wanted ? await parts.manifests.read(record.digest, record.sizeBytes) : undefined;
+      const {digest, mediaType, sizeBytes: size} = record;
+      const annotations = body && annotationsOf(body);
+      const entry = {mediaType, digest, size, artifactType: record.artifactType, annotations};
+      bytes += JSON.stringify(entry).length;
+      if (manifests.length === wanted || (manifests.length > 0 && bytes > MAX_LIST_BYTES)) {
         next = last;
         break outer;
       }
-      last = record.digest;
-      const body = await parts.manifests.read(record.digest, record.sizeBytes);
+      last = digest;
       if (body === undefined) continue;
-      const {digest, mediaType, sizeBytes: size} = record;
-      const entry = {mediaType, digest, size, artifactType: record.artifactType, annotations: annotationsOf(body)};
-      bytes += JSON.stringify(entry).length;
       manifests.push(entry);
     }
     last = records.at(-1)?.digest ?? last;

@@ -1,6 +1,6 @@
 import type {OutgoingHttpHeaders} from 'node:http';
 import type {Digest} from '../../../oci/digest.ts';
-import {OciError} from '../../../oci/error.ts';
+import {IntegrityError, OciError} from '../../../oci/error.ts';
 import type {HostedRequest} from '../../../oci/hosted-request.ts';
 import {NarrowTokenError} from '../../access/caller.ts';
 import type {UploadRecord} from '../contract.ts';
@@ -66,8 +66,7 @@ export async function answerUpload(parts: HostedParts, asked: AskedUpload): Prom
 /** DELETE of an upload. */
 export async function cancelUpload(parts: HostedParts, asked: AskedUpload): Promise<void> {
   const record = await findUpload(parts, asked);
-  await parts.sessions.at(record, () => Promise.resolve());
-  await parts.sessions.end(record.id);
+  await parts.sessions.cancel(record);
   asked.exchange.result = 'hit';
   asked.res.writeHead(204, commonHead(asked.request)).end();
 }
@@ -86,28 +85,23 @@ async function finish(
   const {driver, sessions} = parts;
   const {exchange, caller} = asked;
   const {repository} = record;
-  try {
-    await sessions.at(record, async (upload) => {
-      await append(parts, asked, upload);
-      const holders = await driver.metadata.holders(digest, MAX_HOLDERS);
-      const letGo = await upload.bytes.commit(
-        digest,
-        holders.some((holder) => caller.may('pull', holder)),
-      );
-      try {
-        await driver.metadata.addLink(repository, digest);
-        exchange.stored = {digest, sizeBytes: upload.bytes.offset};
-      } finally {
-        letGo();
-      }
+  await sessions.at(record, async (upload) => {
+    if (asked.request.kind === 'uploads') upload.over(); // a session that nobody was told of
+    await append(parts, asked, upload);
+    const holders = await driver.metadata.holders(digest, MAX_HOLDERS);
+    const mayTell = holders.some((holder) => caller.may('pull', holder));
+    const letGo = await upload.bytes.commit(digest, mayTell).catch((error: unknown) => {
+      if (error instanceof IntegrityError) upload.over(); // wrong bytes are of no use
+      throw error;
     });
-  } catch (error) {
-    // A session that nobody was told of, or whose bytes are wrong, is of no use. A body out of order may come again.
-    const isOver = asked.request.kind === 'uploads' || (error as Error).name === 'IntegrityError';
-    if (isOver) await sessions.end(record.id);
-    throw error;
-  }
-  await sessions.end(record.id);
+    try {
+      await driver.metadata.addLink(repository, digest);
+      upload.over();
+      exchange.stored = {digest, sizeBytes: upload.bytes.offset};
+    } finally {
+      letGo();
+    }
+  });
   sendCreated(asked, digest);
 }
 
