@@ -6,6 +6,7 @@ import {freePort} from '../free-port.ts';
 import {Child} from './child.ts';
 import type {Kubernetes} from './kubernetes.ts';
 
+const FILE = 'noost-webhook.yaml';
 const CHECKOUT = join(import.meta.dirname, '..', '..');
 /** A certificate, the configurations and arming, on a machine that does much else. */
 const READY_MS = 60_000;
@@ -37,12 +38,18 @@ export class WebhookProcess implements AsyncDisposable {
   readonly port: number;
   readonly #admin: number;
   readonly #folder: string;
+  readonly #config: object;
 
-  private constructor(child: Child, ports: {readonly port: number; readonly admin: number}, folder: string) {
+  private constructor(
+    child: Child,
+    ports: {readonly port: number; readonly admin: number},
+    {folder, config}: {readonly folder: string; readonly config: object},
+  ) {
     this.child = child;
     this.port = ports.port;
     this.#admin = ports.admin;
     this.#folder = folder;
+    this.#config = config;
   }
 
   /** Starts it without waiting until it is ready. */
@@ -57,11 +64,11 @@ export class WebhookProcess implements AsyncDisposable {
       log: {format: 'json'},
       ...options.config,
     };
-    const file = join(folder, 'noost-webhook.yaml');
+    const file = join(folder, FILE);
     await writeFile(file, stringify(config));
     const args = [join(CHECKOUT, 'proc/cli.ts'), 'webhook', '--config', file];
     const child = new Child(join(CHECKOUT, 'noost-node'), args, {env: {...process.env, ...options.env}});
-    return new WebhookProcess(child, {port, admin}, folder);
+    return new WebhookProcess(child, {port, admin}, {folder, config});
   }
 
   /** Starts it, and waits until `/readyz` says that it is called and armed. */
@@ -81,6 +88,14 @@ export class WebhookProcess implements AsyncDisposable {
       async () => (await this.ask('/readyz').catch(() => undefined))?.status === 200,
       READY_MS,
     );
+  }
+
+  /** Writes other settings into its file and has it read again; what it logs says how that went. */
+  async reconfigure(config: Readonly<Record<string, unknown>>): Promise<void> {
+    const before = this.#reloads();
+    await writeFile(join(this.#folder, FILE), stringify({...this.#config, ...config}));
+    this.child.signal('SIGHUP');
+    await this.child.untilReady(() => this.#reloads() > before);
   }
 
   /** At the listener for health and metrics. */
@@ -108,6 +123,10 @@ export class WebhookProcess implements AsyncDisposable {
     return this.child.lines
       .filter((line) => line.includes('"decision":"'))
       .map((line) => JSON.parse(line) as AuditLine);
+  }
+
+  #reloads(): number {
+    return this.child.lines.filter((line) => /configuration (?:reloaded|was not reloaded)/.test(line)).length;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
