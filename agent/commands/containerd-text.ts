@@ -4,20 +4,20 @@ import type {Report} from '../node/doctor.ts';
 import {renderTable} from './table.ts';
 
 /** What install and uninstall did, a line a folder. */
-export function renderOutcomes(certsDir: string, outcomes: readonly Outcome[]): string {
-  if (outcomes.length === 0) return `${certsDir}: there was nothing of ours\n`;
+export function renderOutcomes(path: string, outcomes: readonly Outcome[]): string {
+  if (outcomes.length === 0) return `${path}: there was nothing of ours\n`;
   const width = Math.max(...outcomes.map(({name}) => name.length));
   const lines = outcomes.map(
     ({name, did, why}) =>
       `  ${printable(name.padEnd(width))}  ${did}${why === undefined ? '' : `: ${printable(why)}`}\n`,
   );
-  return `${certsDir}\n${lines.join('')}`;
+  return `${path}\n${lines.join('')}`;
 }
 
 interface Found {
-  readonly certsDir: string;
-  readonly containerd: string;
-  readonly folders: readonly {
+  readonly path: string;
+  readonly runtime: string;
+  readonly files: readonly {
     readonly name: string;
     readonly agent: string | undefined;
     readonly owner: string | undefined;
@@ -26,21 +26,21 @@ interface Found {
 }
 
 /** Which folders name the agent. */
-export function renderStanding({certsDir, containerd, folders}: Found): string {
-  const head = `${containerd}, ${certsDir}\n`;
-  if (folders.length === 0) return `${head}  no folders: every image comes from its registry\n`;
-  const rows = folders.map(({name, agent, owner, why}) => [
+export function renderStanding({path, runtime, files}: Found): string {
+  const head = `${runtime}, ${path}\n`;
+  if (files.length === 0) return `${head}  nothing is there: every image comes from its registry\n`;
+  const rows = files.map(({name, agent, owner, why}) => [
     name,
     agent ?? '–',
     why ?? (owner === undefined ? 'not ours' : `written by ${owner === 'manual' ? 'hand' : 'the agent'}`),
   ]);
-  return head + renderTable([{title: 'FOLDER'}, {title: 'AGENT'}, {title: ''}], rows);
+  return head + renderTable([{title: 'NAME'}, {title: 'AGENT'}, {title: ''}], rows);
 }
 
 /** What is wrong, and what to type. */
-export function renderReport({problems, certsDir, containerd, configFiles, folders}: Report): string {
-  const named = folders.filter(({agent}) => agent !== undefined).length;
-  const head = `${containerd}${configFiles[0] === undefined ? '' : `, ${configFiles.join(', ')}`}\n${certsDir}: ${String(named)} of ${String(folders.length)} folders name the agent\n`;
+export function renderReport({problems, path, runtime, configFiles, files}: Report): string {
+  const named = files.filter(({agent}) => agent !== undefined).length;
+  const head = `${runtime}${configFiles[0] === undefined ? '' : `, ${configFiles.join(', ')}`}\n${path}: ${String(named)} of ${String(files.length)} name the agent\n`;
   if (problems.length === 0) return `${head}Nothing is wrong.\n`;
   const lines = problems.map(
     ({level, message, todo}) => `\n${level === 'error' ? 'WRONG' : 'Note'}: ${printable(message)}\n${indent(todo)}`,

@@ -2,19 +2,28 @@ import {readFile} from 'node:fs/promises';
 import process from 'node:process';
 import {parseRegistry} from '../../oci/reference.ts';
 import {CommandError, EXIT, type Arguments, type Command, type Flag} from '../../proc/command.ts';
-import {inspect, install, reasonOf, uninstall, type CertsDir, type Outcome, type Wanted} from '../node/certs-dir.ts';
+import {reasonOf, type Outcome, type Wanted} from '../node/certs-dir.ts';
 import {diagnose, type Report} from '../node/doctor.ts';
 import {MANUAL} from '../node/hosts-file.ts';
-import {mergeHosts, type AgentHost} from '../node/hosts-merge.ts';
-import {findLayout, type Layout} from '../node/layout.ts';
+import type {AgentHost} from '../node/hosts-merge.ts';
+import {ask} from '../node/keeper.ts';
 import {parseSecret} from '../node/node-secret.ts';
-import {configLines} from '../node/findings.ts';
+import {RUNTIMES, runtimeFiles, type Runtime, type RuntimeFiles} from '../node/runtime-files.ts';
+import {printFiles} from './containerd-print.ts';
 import {renderOutcomes, renderReport, renderStanding} from './containerd-text.ts';
 
 const ACTIONS = ['install', 'uninstall', 'doctor', 'status', 'print'] as const;
 const DEFAULT_URL = 'http://127.0.0.1:5055';
 
 const FLAGS: readonly Flag[] = [
+  {
+    name: 'runtime',
+    kind: 'text',
+    choices: RUNTIMES,
+    description: 'Which files: containerd, crio (a drop-in), k3s or rke2 (registries.yaml, read when they start)',
+    shownDefault: 'containerd, also that of k3s and RKE2',
+    group: 'Node',
+  },
   {
     name: 'host-root',
     kind: 'text',
@@ -87,8 +96,9 @@ export const command: Command = {
 
 /** What was typed, and what was found of it. */
 interface Asked {
-  readonly layout: Layout;
-  readonly certs: CertsDir;
+  readonly root: string;
+  readonly runtime: Runtime;
+  readonly files: RuntimeFiles;
   readonly wanted: Wanted;
   readonly json: boolean;
 }
@@ -102,16 +112,17 @@ async function run({flags, positionals}: Arguments): Promise<number> {
       case 'install':
         return await doInstall(asked);
       case 'uninstall':
-        return print(asked, await uninstall(asked.certs), renderOutcomes);
+        return await doUninstall(asked);
       case 'status':
         return await doStatus(asked);
       case 'doctor':
         return await doDoctor(asked);
       case 'print':
-        return doPrint(asked);
+        process.stdout.write(printFiles(asked.runtime, asked.files, asked.wanted, asked.json));
+        return EXIT.ok;
     }
   } catch (error) {
-    throw new CommandError(EXIT.failed, `${asked.certs.path}: ${reasonOf(error)}`, {cause: error});
+    throw new CommandError(EXIT.failed, `${asked.files.path}: ${reasonOf(error)}`, {cause: error});
   }
 }
 
@@ -120,26 +131,26 @@ async function read(flags: Arguments['flags']): Promise<Asked> {
     const said = flags[name] ?? (variable === undefined ? undefined : process.env[variable]);
     return typeof said === 'string' && said !== '' ? said : undefined;
   };
+  const runtime = oneOf('runtime', RUNTIMES, text('runtime') ?? 'containerd');
+  const order = oneOf('order', ['first', 'last'] as const, text('order') ?? 'first');
+  const registries = [flags['registry'] ?? []].flat().map((one) => readRegistry(String(one)));
+  const url = readUrl(text('url') ?? DEFAULT_URL);
+  const host: AgentHost = {url, secret: await readSecret(text('secret-file', 'NOOST_SECRET_FILE')), order};
   const root = text('host-root', 'NOOST_NODE_HOST_ROOT') ?? '/';
-  const layout = await findLayout({
+  const files = await runtimeFiles(runtime, {
     root,
     configFile: text('containerd-config', 'NOOST_NODE_CONTAINERD_CONFIG'),
     certsPath: text('certs-dir', 'NOOST_NODE_CERTS_DIR'),
   });
-  const order = text('order') ?? 'first';
-  if (order !== 'first' && order !== 'last') throw new CommandError(EXIT.usage, '--order: expected first or last');
-  const registries = [flags['registry'] ?? []].flat().map((one) => readRegistry(String(one)));
-  const host: AgentHost = {
-    url: readUrl(text('url') ?? DEFAULT_URL),
-    secret: await readSecret(text('secret-file', 'NOOST_SECRET_FILE')),
-    order,
-  };
-  return {
-    layout,
-    certs: {root, path: layout.certsPath},
-    wanted: {host, registries: registries.length === 0 ? undefined : registries},
-    json: flags['json'] === true,
-  } as const;
+  const wanted = {host, registries: registries.length === 0 ? undefined : registries};
+  return {root, runtime, files, wanted, json: flags['json'] === true};
+}
+
+function oneOf<T extends string>(flag: string, choices: readonly T[], text: string): T {
+  const found = choices.find((choice) => choice === text);
+  if (found === undefined)
+    throw new CommandError(EXIT.usage, `--${flag}: expected ${choices.join(' or ')}; got ${JSON.stringify(text)}`);
+  return found;
 }
 
 function readRegistry(text: string): string {
@@ -172,67 +183,64 @@ async function readSecret(file: string | undefined): Promise<string | undefined>
 }
 
 async function doInstall(asked: Asked): Promise<number> {
-  const {certs, wanted, json, layout} = asked;
-  const outcomes = await install(certs, wanted, {owner: MANUAL, since: new Date()});
-  const code = print(asked, outcomes, renderOutcomes);
+  const {root, files, wanted, json} = asked;
+  const outcomes = await files.install(wanted, {owner: MANUAL, since: new Date()});
+  const code = print(asked, outcomes);
   if (json) return code;
-  const report = await diagnose(layout, certs, wanted);
+  if (files.afterwards !== undefined) process.stdout.write(`Now: ${files.afterwards}\n`);
+  const report = await diagnose(root, files, wanted);
   if (report.problems.length > 0) process.stdout.write(`\n${renderReport(report)}`);
   return code;
 }
 
-function print<T extends readonly Outcome[]>(
-  {json, certs}: Asked,
-  outcomes: T,
-  render: (path: string, what: T) => string,
-): number {
+async function doUninstall(asked: Asked): Promise<number> {
+  const {files, json} = asked;
+  const before = await files.inspect();
+  const code = print(asked, await files.uninstall());
+  if (json) return code;
+  if (files.afterwards !== undefined) process.stdout.write(`Now: ${files.afterwards}\n`);
+  const agent = before.find(({mark}) => mark !== undefined && mark.owner !== MANUAL)?.mark?.url;
+  const runs =
+    agent !== undefined &&
+    (await ask(`${agent}/v2/`).then(
+      () => true,
+      () => false,
+    ));
+  if (runs)
+    process.stdout.write(
+      `The agent at ${agent} runs and has node.configure: it writes them again within seconds. Set that to none, or stop it.\n`,
+    );
+  return code;
+}
+
+function print({json, files}: Asked, outcomes: readonly Outcome[]): number {
   process.stdout.write(
-    json ? `${JSON.stringify({certsDir: certs.path, folders: outcomes})}\n` : render(certs.path, outcomes),
+    json ? `${JSON.stringify({path: files.path, files: outcomes})}\n` : renderOutcomes(files.path, outcomes),
   );
   return outcomes.some(({did}) => did === 'failed') ? EXIT.failed : EXIT.ok;
 }
 
-async function doStatus({certs, json, layout}: Asked): Promise<number> {
-  const standings = await inspect(certs);
+async function doStatus({files, json}: Asked): Promise<number> {
+  const standings = await files.inspect();
   // Neither the secret nor the text, in which it is.
-  const folders = standings.map(({name, registry, mark, remains, why}) => ({
-    name,
-    registry,
-    agent: mark?.url,
-    owner: mark?.owner,
-    remains,
-    why,
-  }));
-  const found = {certsDir: certs.path, containerd: layout.distribution.name, folders};
+  const found = {
+    path: files.path,
+    runtime: files.name,
+    files: standings.map(({name, registry, mark, remains, why}) => ({
+      name,
+      registry,
+      agent: mark?.url,
+      owner: mark?.owner,
+      remains,
+      why,
+    })),
+  };
   process.stdout.write(json ? `${JSON.stringify(found)}\n` : renderStanding(found));
   return EXIT.ok;
 }
 
-async function doDoctor({certs, wanted, json, layout}: Asked): Promise<number> {
-  const report: Report = await diagnose(layout, certs, wanted);
+async function doDoctor({root, files, wanted, json}: Asked): Promise<number> {
+  const report: Report = await diagnose(root, files, wanted);
   process.stdout.write(json ? `${JSON.stringify(report)}\n` : renderReport(report));
   return report.problems.some(({level}) => level === 'error') ? EXIT.failed : EXIT.ok;
-}
-
-function doPrint({certs, wanted, layout, json}: Asked): number {
-  const secret = wanted.host.secret === undefined ? undefined : 'WHAT-THE-SECRET-FILE-HOLDS';
-  const noted = {owner: MANUAL, since: '', mode: '644', made: 1};
-  const merged = mergeHosts('', {...wanted.host, secret}, {ca: [], client: []}, noted);
-  const hosts = merged
-    .split('\n')
-    .filter((line) => !line.startsWith('#'))
-    .join('\n');
-  const files = (wanted.registries ?? ['_default']).map(
-    (name) => `${certs.path}/${name.replace(/:(\d+)$/, '_$1_')}/hosts.toml`,
-  );
-  const config = configLines(layout.config?.version ?? 2, certs.path);
-  if (json)
-    process.stdout.write(
-      `${JSON.stringify({files, hosts, containerdConfig: layout.distribution.configFile, config})}\n`,
-    );
-  else {
-    process.stdout.write(files.map((file) => `# ${file}\n`).join('') + hosts);
-    process.stdout.write(`\n# ${layout.distribution.configFile}, and then: ${layout.distribution.restart}\n${config}`);
-  }
-  return EXIT.ok;
 }

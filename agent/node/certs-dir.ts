@@ -2,8 +2,8 @@ import {readdir, stat} from 'node:fs/promises';
 import {dirname, join} from 'node:path';
 import {parseRegistry} from '../../oci/reference.ts';
 import {isAbsent, resolveOnHost} from './host-path.ts';
-import {ChangedMeanwhile, restoreHosts, sweepFolder, writeHosts, type Writer} from './hosts-file.ts';
-import {NotMergeable, takeOut, type AgentHost} from './hosts-merge.ts';
+import {ChangedMeanwhile, restoreHosts, sweepFolder, writeHosts, type Wish, type Writer} from './hosts-file.ts';
+import {mergeHosts, NotMergeable, takeOut, type AgentHost} from './hosts-merge.ts';
 import type {Mark} from './hosts-mark.ts';
 import {readHosts, type Place} from './hosts-state.ts';
 
@@ -134,9 +134,16 @@ function reasonToSkip(name: string, {host}: Wanted): string | undefined {
     : undefined;
 }
 
+function wishFor(host: AgentHost): Wish {
+  return {
+    hasSecret: host.secret !== undefined,
+    merge: (base, certificates, noted) => mergeHosts(base, host, certificates, noted),
+  };
+}
+
 async function writeOne(certs: CertsDir, name: string, {host}: Wanted, writer: Writer): Promise<Outcome> {
   const outcome = await attempt(name, async () => {
-    return (await writeHosts(placeOf(certs, name), host, writer)) ? 'written' : 'unchanged';
+    return (await writeHosts(placeOf(certs, name), wishFor(host), writer)) ? 'written' : 'unchanged';
   });
   return outcome ?? {name, did: 'unchanged'};
 }
@@ -155,7 +162,10 @@ function folderOf(registry: string): string {
   return parseRegistry(registry).replace(/:(\d+)$/, '_$1_');
 }
 
-async function attempt(name: string, act: () => Promise<Outcome['did'] | 'nothing'>): Promise<Outcome | undefined> {
+export async function attempt(
+  name: string,
+  act: () => Promise<Outcome['did'] | 'nothing'>,
+): Promise<Outcome | undefined> {
   for (let tries = 1; ; tries++) {
     try {
       const did = await act();

@@ -1,67 +1,67 @@
 import {access, constants} from 'node:fs/promises';
 import {dirname, join} from 'node:path';
-import {DEFAULT, inspect, reasonOf, type CertsDir, type Standing, type Wanted} from './certs-dir.ts';
-import {findings, type Finding} from './findings.ts';
+import {DEFAULT, reasonOf, type Standing, type Wanted} from './certs-dir.ts';
+import type {Finding} from './findings.ts';
 import {isAbsent, resolveOnHost} from './host-path.ts';
 import {ask} from './keeper.ts';
-import type {Layout} from './layout.ts';
-import {parseToml, tableAt} from './toml-text.ts';
+import type {RuntimeFiles} from './runtime-files.ts';
 
 /** All that can be said of a node from its files and from the agent's answer. */
 export interface Report {
   /** `containerd`, `k3s`, … */
-  readonly containerd: string;
+  readonly runtime: string;
   readonly configFiles: readonly string[];
   readonly configVersion: number | undefined;
-  readonly certsDir: string;
-  readonly folders: readonly {readonly name: string; readonly agent: string | undefined}[];
+  /** The folder or file that names the agent, or is to. */
+  readonly path: string;
+  readonly files: readonly {readonly name: string; readonly agent: string | undefined}[];
   readonly problems: readonly Finding[];
 }
 
 /** Looks at everything and changes nothing. */
-export async function diagnose(layout: Layout, certs: CertsDir, wanted: Wanted): Promise<Report> {
-  const standings = await inspect(certs).catch((error: unknown) => reasonOf(error));
-  const folders = typeof standings === 'string' ? [] : standings;
-  const urls = new Set([wanted.host.url, ...folders.flatMap(({mark}) => (mark === undefined ? [] : [mark.url]))]);
+export async function diagnose(root: string, files: RuntimeFiles, wanted: Wanted): Promise<Report> {
+  const standings = await files.inspect().catch((error: unknown) => reasonOf(error));
+  const all = typeof standings === 'string' ? [] : standings;
+  const urls = new Set([wanted.host.url, ...all.flatMap(({mark}) => (mark === undefined ? [] : [mark.url]))]);
   const problems = [
-    ...findings(layout),
-    ...(typeof standings === 'string' ? [unreadable(certs, standings)] : []),
-    ...(await writable(certs)),
-    ...folders.flatMap((one) => aboutFolder(one, folders, wanted, certs)),
-    ...missing(folders, wanted),
-    ...(await Promise.all([...urls].map((url) => answers(url, folders)))).flat(),
+    ...files.findings,
+    ...(typeof standings === 'string' ? [unreadable(files.path, standings)] : []),
+    ...(await writable(root, files.path)),
+    ...all.flatMap((one) => aboutFile(one, all, wanted, files)),
+    ...missing(all, wanted),
+    ...(await Promise.all([...urls].map((url) => answers(url, all)))).flat(),
   ];
   return {
-    containerd: layout.distribution.name,
-    configFiles: layout.config?.files ?? [],
-    configVersion: layout.config?.files.length === 0 ? undefined : layout.config?.version,
-    certsDir: certs.path,
-    folders: folders.map(({name, mark}) => ({name, agent: mark?.url})),
+    runtime: files.name,
+    configFiles: files.configFiles,
+    configVersion: files.configVersion,
+    path: files.path,
+    files: all.map(({name, mark}) => ({name, agent: mark?.url})),
     problems,
   };
 }
 
-function unreadable({path}: CertsDir, why: string): Finding {
-  return {
-    level: 'error',
-    code: 'certs-unreadable',
-    message: `${path} cannot be read: ${why}`,
-    todo: 'run this as root',
-  };
+function unreadable(path: string, why: string): Finding {
+  return {level: 'error', code: 'unreadable', message: `${path} cannot be read: ${why}`, todo: 'run this as root'};
 }
 
-async function writable({root, path}: CertsDir): Promise<Finding[]> {
+async function writable(root: string, path: string): Promise<Finding[]> {
   try {
-    const folder = join(root, await resolveOnHost(root, path));
-    await access(folder, constants.W_OK).catch(async (error: unknown) => {
-      if (!isAbsent(error)) throw error;
-      await access(dirname(folder), constants.W_OK);
-    });
+    const there = join(root, await resolveOnHost(root, path));
+    for (const at of [there, dirname(there)]) {
+      try {
+        await access(at, constants.W_OK);
+        return [];
+      } catch (error) {
+        if (!isAbsent(error) || at !== there) throw error;
+      }
+    }
     return [];
   } catch (error) {
     if (isAbsent(error)) {
       const message = `there is no ${dirname(path)}`;
-      const todo = 'say where containerd is configured: --containerd-config FILE or --certs-dir FOLDER';
+      const todo =
+        'say where the runtime is configured: --containerd-config FILE, --certs-dir FOLDER or --host-root FOLDER';
       return [{level: 'error', code: 'no-folder', message, todo}];
     }
     const message = `${path} cannot be written: ${reasonOf(error)}`;
@@ -71,9 +71,9 @@ async function writable({root, path}: CertsDir): Promise<Finding[]> {
   }
 }
 
-function aboutFolder(one: Standing, all: readonly Standing[], wanted: Wanted, certs: CertsDir): Finding[] {
+function aboutFile(one: Standing, all: readonly Standing[], wanted: Wanted, {path}: RuntimeFiles): Finding[] {
   const {name, mark, remains, why, text} = one;
-  const file = `${certs.path}/${name}/hosts.toml`;
+  const file = path.endsWith(name) ? path : `${path}/${name}/hosts.toml`;
   if (why !== undefined)
     return [
       {level: 'error', code: 'file', message: `${file}: ${why}`, todo: 'correct it, then noost containerd install'},
@@ -95,8 +95,7 @@ function aboutFolder(one: Standing, all: readonly Standing[], wanted: Wanted, ce
     return [{level: 'warning', code: 'hides-default', message, todo: 'noost containerd install'}];
   }
   const {secret} = wanted.host;
-  const written = tableAt(parseToml(text ?? ''), 'host', mark.url, 'header')['Noost-Node-Secret'];
-  const isOther = secret !== undefined && JSON.stringify(written) !== JSON.stringify([secret]);
+  const isOther = secret !== undefined && !(text ?? '').includes(secret);
   return isOther
     ? [
         {

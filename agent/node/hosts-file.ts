@@ -3,10 +3,10 @@ import {chmod, chown, link, mkdir, open, readdir, rename, rm, unlink} from 'node
 import {basename, dirname, join} from 'node:path';
 import {fault} from '../../proc/fault.ts';
 import {besides, isLeftover} from './host-path.ts';
-import {digestOf, mergeHosts, takeOut, type AgentHost, type TakenOut} from './hosts-merge.ts';
+import {digestOf, takeOut, type Certificates, type TakenOut} from './hosts-merge.ts';
+import type {Mark} from './hosts-mark.ts';
 import {
   certificatesIn,
-  HOSTS,
   isSame,
   lstatIfThere,
   originalOf,
@@ -26,6 +26,14 @@ const SECRET_MODE = 0o600;
 const PLAIN_MODE = 0o644;
 const FOLDER_MODE = 0o755;
 
+/** What is to stand in a file beside what stands there. */
+export interface Wish {
+  /** Then the file is for root alone. */
+  readonly hasSecret: boolean;
+  /** @param base the file without us. @param noted for the mark. @throws {NotMergeable} */
+  merge(base: string, certificates: Certificates, noted: Omit<Mark, 'url' | 'base' | 'broken'>): string;
+}
+
 /** The owner of what a person wrote by the command line. */
 export const MANUAL = 'manual';
 
@@ -43,7 +51,7 @@ export interface Writer {
  * @returns whether anything had to be changed.
  * @throws {NotMergeable | ChangedMeanwhile} and what the system says.
  */
-export async function writeHosts(place: Place, host: AgentHost, writer: Writer): Promise<boolean> {
+export async function writeHosts(place: Place, wish: Wish, writer: Writer): Promise<boolean> {
   const state = await readHosts(place);
   const {file, folder, original, missing} = state;
   const taken = file === undefined ? undefined : takeOut(file.text);
@@ -52,16 +60,16 @@ export async function writeHosts(place: Place, host: AgentHost, writer: Writer):
   const base = baseOf(state, taken);
   const certificates = missing.length > 0 ? {ca: [], client: []} : await certificatesIn(folder);
   const isMine = taken?.mark?.owner === writer.owner;
-  const text = mergeHosts(base.text, host, certificates, {
+  const text = wish.merge(base.text, certificates, {
     owner: writer.owner,
     since: isMine ? (taken?.mark?.since ?? '') : writer.since.toISOString(),
     mode: base.mode.toString(8),
     made: base.made,
   });
-  const mode = host.secret === undefined ? base.mode : SECRET_MODE;
+  const mode = wish.hasSecret ? SECRET_MODE : base.mode;
   if (file?.text === text && Number(file.stat.mode & 0o7777n) === mode) return false;
-  if (missing.length > 0) return makeFolders(missing, folder, {text, mode});
-  const temporary = await writeBeside(join(folder, HOSTS), text, mode);
+  if (missing.length > 0) return makeFolders(state, {text, mode});
+  const temporary = await writeBeside(join(folder, state.name), text, mode);
   try {
     if (base.keep === 'file') await keepOriginal(state);
     else if (base.keep === 'rest') await replaceOriginal(state, base);
@@ -142,7 +150,7 @@ export async function restoreHosts(
   }
   const from = original?.stat.isFile() === true ? original : undefined;
   const temporary = await writeBeside(
-    join(state.folder, HOSTS),
+    join(state.folder, state.name),
     taken.rest,
     from === undefined ? modeOfMark(taken) : modeOf(from),
   );
@@ -180,20 +188,20 @@ async function writeBeside(path: string, text: string, mode: number): Promise<st
 }
 
 /** A second name for the file that is there: its inode outlives the rename over it. */
-async function keepOriginal({file, folder, original}: HostsState): Promise<void> {
+async function keepOriginal({file, folder, name, original}: HostsState): Promise<void> {
   if (file === undefined) return;
   if (original !== undefined) await unlink(original.path);
   fault('node.keep');
-  await link(file.path, originalOf(folder));
+  await link(file.path, originalOf({folder, name}));
   fault('node.kept');
 }
 
 /** Somebody edited the file with our lines in it: the original is from now on what it is without them. */
-async function replaceOriginal({folder, original}: HostsState, {text, mode}: Base): Promise<void> {
-  const temporary = await writeBeside(join(folder, HOSTS), text, mode);
+async function replaceOriginal({folder, name, original}: HostsState, {text, mode}: Base): Promise<void> {
+  const temporary = await writeBeside(join(folder, name), text, mode);
   await giveTo(temporary, original);
   fault('node.keep');
-  await rename(temporary, originalOf(folder));
+  await rename(temporary, originalOf({folder, name}));
   fault('node.kept');
 }
 
@@ -204,8 +212,8 @@ async function giveTo(path: string, like: Entry | undefined): Promise<void> {
   if (like.stat.isFile()) await chmod(path, modeOf(like));
 }
 
-async function replace({file, folder}: HostsState, by: string): Promise<void> {
-  const path = join(folder, HOSTS);
+async function replace({file, folder, name}: HostsState, by: string): Promise<void> {
+  const path = join(folder, name);
   if (!isSame(file, await lstatIfThere(path))) throw new ChangedMeanwhile(`${path} was changed meanwhile`);
   fault('node.rename');
   await rename(by, path);
@@ -215,8 +223,7 @@ async function replace({file, folder}: HostsState, by: string): Promise<void> {
 
 /** Folders appear as a whole, with the file in them: none is left without. */
 async function makeFolders(
-  missing: readonly string[],
-  folder: string,
+  {missing, folder, name}: HostsState,
   {text, mode}: {readonly text: string; readonly mode: number},
 ): Promise<true> {
   const top = missing[0] ?? folder;
@@ -224,8 +231,8 @@ async function makeFolders(
   fault('node.folder');
   await mkdir(join(temporary, folder.slice(top.length)), {recursive: true, mode: FOLDER_MODE});
   await rename(
-    await writeBeside(join(temporary, folder.slice(top.length), HOSTS), text, mode),
-    join(temporary, folder.slice(top.length), HOSTS),
+    await writeBeside(join(temporary, folder.slice(top.length), name), text, mode),
+    join(temporary, folder.slice(top.length), name),
   );
   fault('node.rename');
   if ((await lstatIfThere(top)) !== undefined) throw new ChangedMeanwhile(`${top} was made meanwhile`);
@@ -236,14 +243,14 @@ async function makeFolders(
 }
 
 /** The file, and with it the folders that we made and that nobody has put anything else into. */
-async function remove({file, folder, original}: HostsState, made: number): Promise<void> {
+async function remove({file, folder, name, original}: HostsState, made: number): Promise<void> {
   if (file === undefined || !isSame(file, await lstatIfThere(file.path)))
     throw new ChangedMeanwhile(`${folder} was changed meanwhile`);
   let top: string | undefined;
-  let inner = HOSTS;
+  let inner = name;
   for (let [level, at] = [1, folder]; level < made; level++, at = dirname(at)) {
     const others = (await readdir(at)).filter(
-      (name) => name !== inner && !isLeftover(name) && join(at, name) !== original?.path,
+      (other) => other !== inner && !isLeftover(other) && join(at, other) !== original?.path,
     );
     if (others.length > 0) break;
     top = at;

@@ -10,6 +10,8 @@ export interface Place {
   readonly root: string;
   /** As the host sees it: `/etc/containerd/certs.d/_default`. */
   readonly folder: string;
+  /** @default hosts.toml */
+  readonly name?: string;
 }
 
 /** A name in the folder, as it is: a link is not followed. */
@@ -22,6 +24,8 @@ export interface Entry {
 export interface HostsState {
   /** Without links, as this process sees it. */
   readonly folder: string;
+  /** The file's name. */
+  readonly name: string;
   /** Folders that are missing, the outermost first; empty if there are none. */
   readonly missing: readonly string[];
   readonly file: (Entry & {readonly text: string}) | undefined;
@@ -29,19 +33,19 @@ export interface HostsState {
   readonly original: (Entry & {readonly text: string}) | undefined;
 }
 
-export const HOSTS = 'hosts.toml';
-const ORIGINAL = '.hosts.toml.noost-original';
+const HOSTS = 'hosts.toml';
 /** containerd reads it at each pull; nobody writes so much. */
 const MAX_BYTES = 1 << 20;
 /** `_default` and certs.d itself may be missing; not the folder of containerd's configuration. */
 const MAX_MISSING = 2;
 
-export function originalOf(folder: string): string {
-  return join(folder, ORIGINAL);
+/** What stood there before us has this name. */
+export function originalOf({folder, name}: Pick<HostsState, 'folder' | 'name'>): string {
+  return join(folder, `.${name}.noost-original`);
 }
 
 /** @throws {NotMergeable} for what is no hosts.toml; what the system says otherwise. */
-export async function readHosts({root, folder}: Place): Promise<HostsState> {
+export async function readHosts({root, folder, name = HOSTS}: Place): Promise<HostsState> {
   const real = await resolveOnHost(root, folder);
   const missing = await missingFolders(join(root, real));
   for (const path of missing.length > 0 ? [folder, dirname(folder)] : [])
@@ -50,9 +54,10 @@ export async function readHosts({root, folder}: Place): Promise<HostsState> {
       missing.includes(join(root, await resolveOnHost(root, path)))
     )
       throw new NotMergeable(`${path} is a link to what cannot be seen from here`);
-  if (missing.length > 0) return {folder: join(root, real), missing, file: undefined, original: undefined};
-  const [file, original] = await Promise.all([HOSTS, ORIGINAL].map((name) => readEntry(root, join(real, name))));
-  return {folder: join(root, real), missing, file, original};
+  if (missing.length > 0) return {folder: join(root, real), name, missing, file: undefined, original: undefined};
+  const paths = [join(real, name), originalOf({folder: real, name})];
+  const [file, original] = await Promise.all(paths.map((path) => readEntry(root, path)));
+  return {folder: join(root, real), name, missing, file, original};
 }
 
 /** Certificates in the folder, as containerd finds them where no hosts.toml says anything (containerd `loadCertFiles`). */

@@ -2,9 +2,8 @@ import {randomBytes} from 'node:crypto';
 import {request} from 'node:http';
 import type {Log} from '../../proc/log.ts';
 import type {NodeConfig} from '../config/shape.ts';
-import {install, uninstall, type CertsDir, type Outcome, type Wanted} from './certs-dir.ts';
-import {findings, type Finding} from './findings.ts';
-import {findLayout, type Layout} from './layout.ts';
+import type {Outcome, Wanted} from './certs-dir.ts';
+import {runtimeFiles, type RuntimeFiles} from './runtime-files.ts';
 
 /** What keeps a node's files in step with the agent needs to know of it. */
 export interface KeeperParts {
@@ -48,7 +47,7 @@ export class NodeKeeper {
   #pass: Promise<void> = Promise.resolve();
   #passes = 0;
   #stopped = false;
-  #layout: Layout | undefined;
+  #files: RuntimeFiles | undefined;
   /** Why the files are not there, or `undefined` if they are. */
   #out: string | undefined = 'the agent has just begun';
   /** Whether something of ours may be in the files. */
@@ -109,49 +108,46 @@ export class NodeKeeper {
 
   async #write(): Promise<void> {
     const {config, url, log} = this.#parts;
-    const certs = await this.#certs();
-    const wanted: Wanted = {
-      host: {url, secret: await this.#parts.secret(), order: config.order},
-      registries: config.registries,
-    };
+    const files = await this.#find();
+    const host = {url, secret: await this.#parts.secret(), order: config.order};
+    const wanted: Wanted = {host, registries: config.registries};
     this.#wrote = true;
-    const outcomes = await install(certs, wanted, {owner: this.#owner, since: this.#since});
-    const has = (outcome: Outcome): boolean => outcome.did === 'written' || outcome.did === 'unchanged';
+    const outcomes = await files.install(wanted, {owner: this.#owner, since: this.#since});
     const failed = outcomes.filter(({did}) => did === 'failed');
     const leftAlone = outcomes.filter(({did}) => did === 'left alone');
-    const written = outcomes.filter(has).length;
+    const written = outcomes.filter(({did}) => did === 'written' || did === 'unchanged').length;
     if (written > 0 && this.#out !== undefined)
-      log.info(`containerd asks this agent: ${certs.path}`, {folders: written});
-    else if (outcomes.some(({did}) => did === 'written')) log.info(`${certs.path} was changed: repaired`);
+      log.info(`${files.name} asks this agent: ${files.path}`, {files: written});
+    else if (outcomes.some(({did}) => did === 'written')) log.info(`${files.path} was changed: repaired`);
     this.#out = written > 0 ? undefined : 'nothing could be written';
     this.#parts.told({written, leftAlone: leftAlone.length, failed: failed.length});
-    const problems = [
-      ...[...failed, ...leftAlone].map(({name, did, why = ''}) => `${name} ${did}: ${why}`),
-      ...this.#findings().map(({message, todo}) => `${message}; ${todo}`),
-    ];
-    this.#sayOnce('warn', "not all of the node's pulls come to this agent", problems);
+    const inTheWay = files.findings.filter(({level}) => level === 'error');
+    this.#sayOnce('warn', "not all of the node's pulls come to this agent", [
+      ...[...failed, ...leftAlone].map(({name, did, why = ''}: Outcome) => `${name} ${did}: ${why}`),
+      ...inTheWay.map(({message, todo}) => `${message}; ${todo}`),
+    ]);
   }
 
   async #takeOut(why: string): Promise<void> {
-    const certs = await this.#certs();
-    const outcomes = await uninstall(certs, this.#owner);
+    const files = this.#files ?? (await this.#find());
+    const outcomes = await files.uninstall(this.#owner);
     const failed = outcomes.filter(({did}) => did === 'failed' || did === 'left alone');
     this.#wrote = failed.length > 0;
     this.#parts.told({...NONE, failed: failed.length});
-    this.#parts.log.info(`containerd asks the registries themselves: ${why}`, {folders: outcomes.length});
+    this.#parts.log.info(`${files.name} asks the registries themselves: ${why}`, {files: outcomes.length});
     for (const {name, why: reason} of failed)
-      this.#parts.log.error('a file still names this agent', {folder: name, error: reason ?? ''});
+      this.#parts.log.error('a file still names this agent', {file: name, error: reason ?? ''});
   }
 
-  async #certs(): Promise<CertsDir> {
-    const {hostRoot: root, containerdConfig: configFile, certsDir: certsPath} = this.#parts.config;
-    if (this.#layout === undefined || this.#passes % ASK_PASSES === 0)
-      this.#layout = await findLayout({root, configFile, certsPath});
-    return {root, path: this.#layout.certsPath};
-  }
-
-  #findings(): readonly Finding[] {
-    return this.#layout === undefined ? [] : findings(this.#layout).filter(({level}) => level === 'error');
+  /** Looked for anew now and then: somebody may correct what stands in the way. */
+  async #find(): Promise<RuntimeFiles> {
+    const {configure, hostRoot: root, containerdConfig: configFile, certsDir: certsPath} = this.#parts.config;
+    if (configure === 'none') throw new Error('There is nothing to configure'); // keep.ts does not come here then
+    const before = this.#files;
+    if (before !== undefined && this.#passes % ASK_PASSES !== 0) return before;
+    const found = await runtimeFiles(configure, {root, configFile, certsPath});
+    if (this.#wrote && before !== undefined && before.path !== found.path) await before.uninstall(this.#owner);
+    return (this.#files = found);
   }
 
   /** What is wrong is said when it changes, not at every pass. */

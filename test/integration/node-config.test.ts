@@ -94,7 +94,7 @@ mount --bind "$1/node/etc/containerd/certs.d" "$1/pod/etc/containerd/certs.d"
 setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$2" containerd "$3" --host-root "$1/pod" --json || test $? = 1`;
 
 interface Said {
-  readonly folders: readonly {readonly name: string; readonly did?: string; readonly why?: string}[];
+  readonly files: readonly {readonly name: string; readonly did?: string; readonly why?: string}[];
   readonly problems?: readonly {readonly code: string}[];
 }
 
@@ -119,9 +119,9 @@ test('in a pod without capabilities, and with nothing but certs.d to write: inst
     const text = await run('unshare', args, {env: environment(folder.path)});
     return JSON.parse(text.toString()) as Said;
   };
-  const {folders} = await noost('install');
+  const {files: written} = await noost('install');
   const did = Object.fromEntries(
-    folders.map(({name, did: what, why = ''}) => [name, `${what ?? ''}${why === '' ? '' : `: ${why}`}`]),
+    written.map(({name, did: what, why = ''}) => [name, `${what ?? ''}${why === '' ? '' : `: ${why}`}`]),
   );
   assert.match(did['other.corp'] ?? '', /^failed: not allowed/);
   assert.deepEqual(
