@@ -250,8 +250,9 @@ function adminParts(agent: Agent): Parameters<typeof newAdmin>[0] {
   };
 }
 
-function whyNotReady({stopping, events}: Agent): string | undefined {
+function whyNotReady({stopping, doors, events}: Agent): string | undefined {
   if (stopping) return 'stopping';
+  if (doors === undefined) return 'starting: the listeners are not open yet';
   return events.degraded() === undefined
     ? undefined
     : 'the data folder cannot be used: images pass through without being kept';

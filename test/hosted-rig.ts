@@ -2,6 +2,7 @@ import {mkdtemp, rm, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {hashSync} from 'bcryptjs';
+import {digestOf, type Digest} from '../oci/digest.ts';
 import {AgentRig, type AgentRigOptions} from './agent-rig.ts';
 import {freePort} from './free-port.ts';
 
@@ -15,6 +16,10 @@ export const BOB: User = {username: 'bob', password: 'let me in'};
 export interface HostedRigOptions {
   /** Keys of the direct listener, over the rig's own. */
   readonly listener?: Readonly<Record<string, unknown>>;
+  /** @default none */
+  readonly anonymous?: 'none' | 'pull';
+  /** Keys of the runtime listener, over the rig's own: it believes every local process. */
+  readonly runtime?: Readonly<Record<string, unknown>>;
   /** The section `hosted`. @default the host reg.test */
   readonly hosted?: Readonly<Record<string, unknown>>;
   /** Further keys of `noost.yaml`. */
@@ -32,25 +37,33 @@ export class HostedRig implements AsyncDisposable {
   readonly agent: AgentRig;
   /** `host:port` of the direct listener. */
   readonly address: string;
+  /** `host:port` of the runtime listener. */
+  readonly runtimeAddress: string;
   readonly usersFile: string;
   readonly #folder: string;
-  private constructor(agent: AgentRig, address: string, folder: string) {
+  private constructor(agent: AgentRig, addresses: {direct: string; runtime: string}, folder: string) {
     this.agent = agent;
-    this.address = address;
+    this.address = addresses.direct;
+    this.runtimeAddress = addresses.runtime;
     this.usersFile = join(folder, 'users');
     this.#folder = folder;
   }
 
   static async start(options: HostedRigOptions = {}): Promise<HostedRig> {
     const folder = await mkdtemp(join(tmpdir(), 'noost-hosted-'));
-    const address = `127.0.0.1:${await freePort()}`;
+    const addresses = {direct: `127.0.0.1:${await freePort()}`, runtime: `127.0.0.1:${await freePort()}`};
     const usersFile = join(folder, 'users');
     await writeFile(usersFile, usersText([ALICE, BOB]));
-    const direct = {address, door: 'direct', users: {htpasswdFile: usersFile}, ...options.listener};
-    const runtime = {address: `127.0.0.1:${await freePort()}`, door: 'runtime', anyLocalProcess: true};
+    const direct = {
+      address: addresses.direct,
+      door: 'direct',
+      users: {htpasswdFile: usersFile, anonymous: options.anonymous ?? 'none'},
+      ...options.listener,
+    };
+    const runtime = {address: addresses.runtime, door: 'runtime', anyLocalProcess: true, ...options.runtime};
     const config = {listeners: [runtime, direct], hosted: {host: 'reg.test', ...options.hosted}, ...options.config};
     try {
-      return new HostedRig(await AgentRig.start({...options.agent, config}), address, folder);
+      return new HostedRig(await AgentRig.start({...options.agent, config}), addresses, folder);
     } catch (error) {
       await rm(folder, {recursive: true, force: true});
       throw error;
@@ -87,4 +100,43 @@ export function usersText(users: readonly User[]): string {
 
 export function basic({username, password}: User): string {
   return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+}
+
+/** What `push` put into a repository. */
+export interface Pushed {
+  readonly digest: Digest;
+  readonly bytes: Buffer;
+  readonly blobs: readonly {readonly digest: Digest; readonly size: number}[];
+}
+
+const MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
+
+/** Pushes an image of these layers, as a client would that knows only POST + PUT. */
+export async function push(
+  registry: HostedRig,
+  user: User,
+  repository: string,
+  tag: string,
+  layers: readonly Buffer[],
+): Promise<Pushed> {
+  const config = Buffer.from('{}');
+  const blobs: {digest: Digest; size: number; mediaType: string}[] = [];
+  for (const bytes of [config, ...layers]) {
+    const digest = await pushBlob(registry, user, repository, bytes);
+    blobs.push({digest, size: bytes.length, mediaType: 'application/octet-stream'});
+  }
+  const body = {schemaVersion: 2, mediaType: MANIFEST, config: blobs[0], layers: blobs.slice(1)};
+  const bytes = Buffer.from(JSON.stringify(body, undefined, 1));
+  const headers = {'content-type': MANIFEST};
+  const put = await registry.send(user, 'PUT', `${repository}/manifests/${tag}`, {body: bytes, headers});
+  if (put.status !== 201) throw new Error(`PUT ${tag}: ${put.status} ${await put.text()}`);
+  return {digest: digestOf(bytes), bytes, blobs};
+}
+
+export async function pushBlob(registry: HostedRig, user: User, repository: string, bytes: Buffer): Promise<Digest> {
+  const digest = digestOf(bytes);
+  const path = `${repository}/blobs/uploads/?digest=${digest}`;
+  const answer = await registry.send(user, 'POST', path, {body: bytes});
+  if (answer.status !== 201) throw new Error(`POST of a blob: ${answer.status} ${await answer.text()}`);
+  return digest;
 }

@@ -81,6 +81,7 @@ async function pass(parts: DirectParts, passing: Passing): Promise<void> {
   if (request.kind === 'ping') {
     // Not even where anybody may pull: what makes clients log in is the challenge to this.
     if (visitor.user === undefined && visitor.grants === undefined) throw new Unnamed([]);
+    if (req.method !== 'GET' && req.method !== 'HEAD') throw new OciError('UNSUPPORTED', 'There is only GET and HEAD');
     return answerPing(res, exchange);
   }
   check(access, visitor, req.method ?? '', request);
