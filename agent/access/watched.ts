@@ -27,7 +27,7 @@ export function watchFiles(
     if (!force && now === known && said === undefined) return;
     try {
       await use();
-      const changed = known !== '' && (now !== known || said !== undefined);
+      const changed = said !== undefined || (known !== '' && now !== known);
       known = now;
       said = undefined;
       if (changed) on.changed();

@@ -80,7 +80,7 @@ test('a token that is expired, forged, unsigned, of another registry or of who i
   assert.equal((await registry.send(BOB, 'GET', path)).status, 200);
   // A file that cannot be used takes nobody's access away.
   await writeFile(registry.usersFile, 'bob:plain text\n');
-  await poll('it is told', async () => (await registry.agent.metric('noost_files_ok', {kind: 'users'})) === 0);
+  await poll('it is told', async () => (await registry.agent.metric('noost_listener_file_ok', {kind: 'users'})) === 0);
   assert.equal((await registry.send(BOB, 'GET', path)).status, 200);
   assert.doesNotMatch(registry.agent.lines.join('\n'), /plain text/);
 });
