@@ -33,8 +33,12 @@ export function newDiskDriver(
     }
     return local.disk;
   };
+  const places = new Places(folder);
   const parts: DiskParts = {
-    places: new Places(folder),
+    get places() {
+      disk(); // which makes what they are in
+      return places;
+    },
     files: new DurableFiles(folder.temporary),
     suspects: new Suspects(folder.suspects),
     disk,
@@ -42,5 +46,10 @@ export function newDiskDriver(
     now,
   };
   const content = new DiskContent(parts);
+  try {
+    if (store.local !== undefined) disk();
+  } catch (error) {
+    failed(error); // a disk that cannot be written now may heal
+  }
   return {metadata: new DiskMetadata(parts), content, close: () => content.close()};
 }
