@@ -46,7 +46,12 @@ export async function runWebhook(config: WebhookConfig, load: () => Promise<Webh
   const webhook = await newWebhook(config);
   const {log, metrics, controller, client} = webhook;
   onBug(log, () => metrics.unexpectedErrors.inc());
-  const server = newReviewServer(newReviewHandler(handlerParts(webhook)));
+  const review = newReviewHandler(handlerParts(webhook));
+  const server = newReviewServer((req, res) => {
+    // The API server keeps connections, also to who is no longer an endpoint: the next review is to go elsewhere.
+    if (webhook.stopping) res.setHeader('connection', 'close');
+    review(req, res);
+  });
   controller.attach(server);
   const listening: Listening[] = [];
   try {

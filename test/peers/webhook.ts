@@ -18,6 +18,8 @@ export interface WebhookOptions {
   readonly port?: number;
   /** Where the API server calls, if not there: something in between. */
   readonly url?: string;
+  /** Before it is started, for what is in between. */
+  readonly onPort?: (port: number) => void;
   readonly env?: NodeJS.ProcessEnv;
 }
 
@@ -56,6 +58,7 @@ export class WebhookProcess implements AsyncDisposable {
   static async spawn(kubernetes: Kubernetes, options: WebhookOptions = {}): Promise<WebhookProcess> {
     const folder = await mkdtemp(join(tmpdir(), 'noost-webhook-'));
     const [port, admin] = [options.port ?? (await freePort()), await freePort()];
+    options.onPort?.(port);
     const config = {
       listen: `127.0.0.1:${String(port)}`,
       adminListen: `127.0.0.1:${String(admin)}`,
