@@ -14,6 +14,7 @@ import {needRestart} from './config/reload.ts';
 import type {AgentConfig} from './config/shape.ts';
 import {Doors} from './doors.ts';
 import {newEvents, type Events} from './events.ts';
+import {greet} from './greet.ts';
 import {newDiskDriver} from './hosted/disk/driver.ts';
 import {Hosted} from './hosted/hosted.ts';
 import {loadNative} from './http/native.ts';
@@ -74,7 +75,8 @@ export async function runAgent(config: AgentConfig, load: () => Promise<AgentCon
     onReload = () => void reload(agent, load);
     metrics.configReloaded.set(Date.now() / 1000);
     metrics.configReloadOk.set(1);
-    greet(agent, registries, listening[0]?.address ?? '');
+    const addresses = registries.map(({address}) => address);
+    greet(log, config, addresses, listening[0]?.address ?? '');
     await warnOfLowDisk(agent);
     agent.kubernetes = await joinCluster(agent);
     agent.keeper = await keepNode({...agent, listening: registries, notReady: () => whyNotReady(agent)});
@@ -256,19 +258,6 @@ function whyNotReady({stopping, doors, events}: Agent): string | undefined {
   return events.degraded() === undefined
     ? undefined
     : 'the data folder cannot be used: images pass through without being kept';
-}
-
-/** How to pull through it, in three lines. */
-function greet({log, config}: Agent, registries: readonly Listening[], admin: string): void {
-  const address = registries[0]?.address ?? '';
-  log.info(`ready on ${address}, metrics on ${admin}, cache in ${config.dataDir}`);
-  log.info(
-    `pull through it: skopeo copy --src-tls-verify=false docker://${address}/docker.io/library/alpine:latest dir:alpine`,
-  );
-  if (config.node.configure !== 'none') return;
-  log.info(
-    `containerd: noost containerd install, or two lines in certs.d/_default/hosts.toml, [host."http://${address}"] and capabilities = ["pull", "resolve"]`,
-  );
 }
 
 async function warnOfLowDisk({log, config, store, events}: Agent): Promise<void> {

@@ -21,13 +21,14 @@ export const command: Command = {
   positionals: [{name: 'image', description: 'As in a pod: alpine:3.22, ghcr.io/team/app@sha256:…'}],
   examples: [
     ['$0 rm alpine:3.22', 'forget the tag, and what only it needs'],
-    ['$0 rm --hosted team/app:v1', 'delete a tag of the registry that this agent is'],
+    ['$0 rm --hosted team/app:v1', 'delete an image of the registry that this agent is'],
     ['$0 rm registry.example.com/team/app@sha256:…', 'delete a hosted manifest with all its tags'],
   ],
   epilogue:
     'Of the cache: layers that other images need stay, and the next pull asks the upstream again.\n' +
-    'Of what is hosted: a tag goes and its manifest stays, which can be pulled by digest; a digest goes with its tags. There is no way\n' +
-    'back but to push again. The room is freed by the next collection (noost gc).',
+    'Of what is hosted: a tag goes, and its manifest and signatures with it unless another tag or index has them; a digest goes\n' +
+    'with all its tags. Pods that name the digest cannot be pulled any more, and there is no way back but to push again.\n' +
+    'The room is freed by the next collection (noost gc).',
   run: async (typed) => {
     const isHosted = typed.flags['hosted'] === true;
     const image = isHosted ? (typed.positionals['image'] ?? '') : readImage(typed.positionals['image']);

@@ -33,10 +33,12 @@ test('docs/configuration.md has every key, flag, variable and default', async ()
   );
 });
 
-test('every example of docs/configuration.md is a configuration, but for the files it names', async () => {
-  const text = await readFile(join(docs, 'configuration.md'), 'utf8');
-  const examples = [...text.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, yaml = '']) => yaml);
-  assert.ok(examples.length >= 4);
+test('every example of the documentation is a configuration, but for the files it names', async () => {
+  const pages = await Promise.all(
+    ['configuration.md', 'registry.md'].map((name) => readFile(join(docs, name), 'utf8')),
+  );
+  const examples = [...pages.join('\n').matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, yaml = '']) => yaml);
+  assert.ok(examples.length >= 6);
   await using folder = await newFolder();
   for (const [i, yaml] of examples.entries()) {
     const path = join(folder.path, `${String(i)}.yaml`);
