@@ -5,10 +5,10 @@ import {CommandError, EXIT, type Arguments, type Command, type Flag} from '../..
 import {reasonOf, type Outcome, type Wanted} from '../node/certs-dir.ts';
 import {diagnose, type Report} from '../node/doctor.ts';
 import {MANUAL} from '../node/hosts-file.ts';
-import type {AgentHost} from '../node/hosts-merge.ts';
 import {ask} from '../node/keeper.ts';
 import {parseSecret} from '../node/node-secret.ts';
 import {RUNTIMES, runtimeFiles, type Runtime, type RuntimeFiles} from '../node/runtime-files.ts';
+import {readOwn, readOwnSecret} from './containerd-config.ts';
 import {printFiles} from './containerd-print.ts';
 import {renderOutcomes, renderReport, renderStanding} from './containerd-text.ts';
 
@@ -23,6 +23,13 @@ const FLAGS: readonly Flag[] = [
     description: 'Which files: containerd, crio (a drop-in), k3s or rke2 (registries.yaml, read when they start)',
     shownDefault: 'containerd, also that of k3s and RKE2',
     group: 'Node',
+  },
+  {
+    name: 'config',
+    kind: 'text',
+    short: 'c',
+    description: "The agent's configuration, which may have all that follows (NOOST_CONFIG)",
+    group: 'Agent',
   },
   {
     name: 'host-root',
@@ -126,23 +133,26 @@ async function run({flags, positionals}: Arguments): Promise<number> {
   }
 }
 
+/** What is typed beats variables, and these beat the agent's own configuration. */
 async function read(flags: Arguments['flags']): Promise<Asked> {
   const text = (name: string, variable?: string): string | undefined => {
     const said = flags[name] ?? (variable === undefined ? undefined : process.env[variable]);
     return typeof said === 'string' && said !== '' ? said : undefined;
   };
-  const runtime = oneOf('runtime', RUNTIMES, text('runtime') ?? 'containerd');
-  const order = oneOf('order', ['first', 'last'] as const, text('order') ?? 'first');
+  const own = await readOwn(text('config', 'NOOST_CONFIG'));
+  const runtime = oneOf('runtime', RUNTIMES, text('runtime') ?? own.runtime ?? 'containerd');
+  const order = oneOf('order', ['first', 'last'] as const, text('order') ?? own.order ?? 'first');
   const registries = [flags['registry'] ?? []].flat().map((one) => readRegistry(String(one)));
-  const url = readUrl(text('url') ?? DEFAULT_URL);
-  const host: AgentHost = {url, secret: await readSecret(text('secret-file', 'NOOST_SECRET_FILE')), order};
-  const root = text('host-root', 'NOOST_NODE_HOST_ROOT') ?? '/';
+  const url = readUrl(text('url') ?? own.url ?? DEFAULT_URL);
+  const secretFile = text('secret-file', 'NOOST_SECRET_FILE');
+  const secret = secretFile === undefined ? await readOwnSecret(own.secretFile) : await readSecret(secretFile);
+  const root = text('host-root', 'NOOST_NODE_HOST_ROOT') ?? own.hostRoot ?? '/';
   const files = await runtimeFiles(runtime, {
     root,
-    configFile: text('containerd-config', 'NOOST_NODE_CONTAINERD_CONFIG'),
-    certsPath: text('certs-dir', 'NOOST_NODE_CERTS_DIR'),
+    configFile: text('containerd-config', 'NOOST_NODE_CONTAINERD_CONFIG') ?? own.containerdConfig,
+    certsPath: text('certs-dir', 'NOOST_NODE_CERTS_DIR') ?? own.certsDir,
   });
-  const wanted = {host, registries: registries.length === 0 ? undefined : registries};
+  const wanted = {host: {url, secret, order}, registries: registries.length === 0 ? own.registries : registries};
   return {root, runtime, files, wanted, json: flags['json'] === true};
 }
 
@@ -171,8 +181,7 @@ function readUrl(text: string): string {
   return `http://${url.host}`;
 }
 
-async function readSecret(file: string | undefined): Promise<string | undefined> {
-  if (file === undefined) return undefined;
+async function readSecret(file: string): Promise<string> {
   try {
     return parseSecret(await readFile(file, 'utf8'));
   } catch (error) {

@@ -38,9 +38,13 @@ export async function install(certs: CertsDir, wanted: Wanted, writer: Writer): 
   await sweepAll(certs, there);
   const outcomes: Outcome[] = [];
   for (const name of there.includes(DEFAULT) ? there : [...there, DEFAULT]) {
-    if (!isWanted(name, wanted)) continue;
-    const why = reasonToSkip(name, wanted);
-    outcomes.push(why === undefined ? await writeOne(certs, name, wanted, writer) : {name, did: 'left alone', why});
+    const why = isWanted(name, wanted) ? reasonToSkip(name, wanted) : undefined;
+    if (!isWanted(name, wanted) || why !== undefined) {
+      // What an earlier one, who wanted more, left there is not to stay.
+      const outcome = await attempt(name, async () => restoreHosts(placeOf(certs, name), {notNewerThan: writer}));
+      if (outcome !== undefined) outcomes.push(outcome);
+      else if (why !== undefined) outcomes.push({name, did: 'left alone', why});
+    } else outcomes.push(await writeOne(certs, name, wanted, writer));
   }
   for (const registry of wanted.registries ?? []) {
     if (there.some((name) => registryOf(name) === registry)) continue;
@@ -57,7 +61,7 @@ export async function uninstall(certs: CertsDir, owner?: string): Promise<Outcom
   const there = await foldersOf(certs);
   const outcomes: Outcome[] = [];
   for (const name of there) {
-    const outcome = await attempt(name, async () => restoreHosts(placeOf(certs, name), owner));
+    const outcome = await attempt(name, async () => restoreHosts(placeOf(certs, name), {owner}));
     if (outcome !== undefined) outcomes.push(outcome);
   }
   if (owner === undefined) await sweepAll(certs, there);

@@ -5,7 +5,7 @@ import {attempt, type Outcome, type Standing, type Wanted} from './certs-dir.ts'
 import {isAbsent, resolveOnHost} from './host-path.ts';
 import {restoreHosts, sweepFolder, writeHosts, type Wish, type Writer} from './hosts-file.ts';
 import {formatBlock, type Mark} from './hosts-mark.ts';
-import {digestOf, NotMergeable, takeOut, type AgentHost} from './hosts-merge.ts';
+import {asComponent, digestOf, NotMergeable, takeOut, type AgentHost} from './hosts-merge.ts';
 import {readHosts, type Place} from './hosts-state.ts';
 import {isTable, parseToml} from './toml-text.ts';
 
@@ -55,7 +55,7 @@ export async function installCrio(root: string, {host, registries}: Wanted, writ
 
 /** @param owner only what this one wrote; `undefined`: whoever did. */
 export async function uninstallCrio(root: string, owner?: string): Promise<Outcome[]> {
-  const outcome = await attempt(DROP_IN, async () => restoreHosts(placeIn(root), owner));
+  const outcome = await attempt(DROP_IN, async () => restoreHosts(placeIn(root), {owner}));
   if (owner === undefined) await sweep(root);
   return outcome === undefined ? [] : [outcome];
 }
@@ -81,7 +81,7 @@ export async function inspectCrio(root: string): Promise<Standing[]> {
  */
 export function mirrorOf(registry: string, {url, secret}: AgentHost): string {
   const address = url.replace(/^http:\/\//, '');
-  const proof = secret === undefined ? '' : `/${SECRET_COMPONENT}${secret}`;
+  const proof = secret === undefined ? '' : `/${SECRET_COMPONENT}${asComponent(secret)}`;
   const lines = [
     '[[registry]]',
     `prefix = ${JSON.stringify(registry)}`,

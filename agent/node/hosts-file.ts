@@ -90,6 +90,18 @@ function isOfNewer(taken: TakenOut | undefined, {owner, since}: Writer): boolean
   return theirs > since.getTime() && theirs <= Date.now();
 }
 
+/** Whose lines are to be taken out. */
+export interface Of {
+  readonly owner?: string | undefined;
+  /** All but those of whoever began later. */
+  readonly notNewerThan?: Writer;
+}
+
+function isOf(taken: TakenOut, {owner, notNewerThan}: Of): boolean {
+  if (owner !== undefined && taken.mark?.owner !== owner) return false;
+  return notNewerThan === undefined || !isOfNewer(taken, notNewerThan);
+}
+
 interface Base {
   /** What is merged into. */
   readonly text: string;
@@ -117,18 +129,15 @@ function baseOf({file, original, missing}: HostsState, taken: TakenOut | undefin
 /**
  * Takes our host out and puts back what was there: the original itself if nobody has edited the file meanwhile,
  * else the edited file without our lines. Also after a write or a restore that was interrupted anywhere.
- * @param owner restores only what this one wrote; `undefined`: whoever wrote it.
+ * @param of whose lines; all if nothing is said.
  * @returns what was done.
  * @throws {NotMergeable | ChangedMeanwhile} and what the system says.
  */
-export async function restoreHosts(
-  place: Place,
-  owner: string | undefined,
-): Promise<'nothing' | 'restored' | 'removed' | 'kept edits'> {
+export async function restoreHosts(place: Place, of: Of): Promise<'nothing' | 'restored' | 'removed' | 'kept edits'> {
   const state = await readHosts(place);
   const {file, original} = state;
   const taken = file === undefined ? undefined : takeOut(file.text);
-  if (taken !== undefined && owner !== undefined && taken.mark?.owner !== owner) return 'nothing';
+  if (taken !== undefined && !isOf(taken, of)) return 'nothing';
   if (file === undefined || taken === undefined || file.stat.isSymbolicLink()) {
     // The user's own file, or none by the user's own hand: what we kept is of the past, or the same file once more.
     if (original === undefined) return 'nothing';

@@ -26,6 +26,12 @@ export interface Certificates {
   readonly client: readonly (readonly [cert: string, key: string])[];
 }
 
+/** A secret as a part of a repository's path, for runtimes that send no headers. @throws {NotMergeable} */
+export function asComponent(secret: string): string {
+  if (/^[a-z0-9]+(?:[._-][a-z0-9]+)*$/.test(secret)) return secret;
+  throw new NotMergeable('the secret has to be of lower-case letters and digits here, for it becomes part of a path');
+}
+
 /** A hosts.toml that we leave as it is: the message says why, and what to do. */
 export class NotMergeable extends Error {
   override readonly name = 'NotMergeable';

@@ -33,7 +33,7 @@ export async function installRancher(
 
 export async function uninstallRancher(root: string, which: Rancher): Promise<Outcome[]> {
   const place = placeOf(root, which);
-  const outcome = await attempt(REGISTRIES_YAML, async () => restoreHosts(place, undefined));
+  const outcome = await attempt(REGISTRIES_YAML, async () => restoreHosts(place, {}));
   await sweepFolder(join(root, await resolveOnHost(root, place.folder)));
   return outcome === undefined ? [] : [outcome];
 }

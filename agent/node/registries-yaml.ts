@@ -2,7 +2,7 @@ import {isDeepStrictEqual} from 'node:util';
 import {isMap, isScalar, parseDocument, type Document, type YAMLMap} from 'yaml';
 import {SECRET_COMPONENT} from '../access/secret-path.ts';
 import {formatBlock, type Mark} from './hosts-mark.ts';
-import {digestOf, NotMergeable, type AgentHost} from './hosts-merge.ts';
+import {asComponent, digestOf, NotMergeable, type AgentHost} from './hosts-merge.ts';
 
 type Mirrors = Readonly<Record<string, unknown>>;
 
@@ -23,7 +23,7 @@ export function mergeRegistries(
 ): string {
   const document = read(base);
   const before = (document.toJS() ?? {}) as Mirrors; // checked by read
-  const endpoint = secret === undefined ? url : `${url}/${SECRET_COMPONENT}${secret}/v2`;
+  const endpoint = secret === undefined ? url : `${url}/${SECRET_COMPONENT}${asComponent(secret)}/v2`;
   const names = registries ?? ['*'];
   const mirrors = (before['mirrors'] ?? {}) as Mirrors;
   const taken = names.find((name) => Object.hasOwn(mirrors, name));
