@@ -47,6 +47,7 @@ export class LeaderElection implements AsyncDisposable {
   #seen: {readonly version: string; readonly at: number} | undefined;
   #leading = false;
   #holder: string | undefined;
+  #failure: Error | undefined;
   #running: Promise<void> | undefined;
 
   constructor(options: LeaderOptions) {
@@ -68,6 +69,11 @@ export class LeaderElection implements AsyncDisposable {
     return this.#holder;
   }
 
+  /** Why we can neither lead nor know who does. */
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
   /** Stops leading, and gives the lease up at once so that another need not wait. */
   async stop(): Promise<void> {
     this.#stop.abort(new Error('Stopped'));
@@ -81,18 +87,17 @@ export class LeaderElection implements AsyncDisposable {
   async #run(): Promise<void> {
     const {signal} = this.#stop;
     const {log, retryMs, random} = this.#options;
-    let isFailing = false;
     while (!signal.aborted) {
       try {
         const sent = performance.now();
         const lease = await this.#tryToAcquire(signal);
-        isFailing = false;
+        this.#failure = undefined;
         if (lease) await this.#lead(lease, sent, signal);
       } catch (error) {
         if (signal.aborted) break;
-        if (!isFailing)
+        if (this.#failure === undefined)
           log.warn('the lease cannot be read or written, which is tried again', {reason: (error as Error).message});
-        isFailing = true;
+        this.#failure = error as Error;
       }
       await delay(retryMs * (0.75 + random() / 2), undefined, {signal}).catch(() => {});
     }

@@ -139,7 +139,7 @@ export class Controller implements AsyncDisposable {
     if (!this.#configurations.synced || trusted === undefined)
       return because(
         'the webhook configurations are not in place yet',
-        this.#configurations.failure,
+        this.#configurations.failure ?? this.#election.failure,
         this.#keeper.problem,
       );
     if (!trusted.every((bundle) => isTrusted(current, bundle)))
