@@ -11,8 +11,12 @@ const DISABLED = ['grpc.v1.cri', 'internal.v1.opt', 'internal.v1.tracing', 'trac
 export interface ContainerdOptions {
   /** The folder that `containerd` and `ctr` are in. @default wherever PATH finds Debian's */
   readonly programs?: string;
-  /** More of its configuration, TOML. */
+  /** More of its configuration, TOML. FOLDER in it is that of its files. */
   readonly more?: string;
+  /** Of its configuration's grammar. @default 2 */
+  readonly version?: 2 | 3;
+  /** Whether it serves the kubelet's questions, too. @default false */
+  readonly cri?: boolean;
 }
 
 /** A real containerd with nothing but a socket, on a machine of its own. */
@@ -34,7 +38,7 @@ export class Containerd implements AsyncDisposable {
 
   static async start(machine: Machine, folder: string, options: ContainerdOptions = {}): Promise<Containerd> {
     await mkdir(join(folder, 'certs.d', '_default'), {recursive: true});
-    await writeFile(join(folder, 'config.toml'), configuration(folder) + (options.more ?? ''));
+    await writeFile(join(folder, 'config.toml'), configuration(folder, options));
     const program = (name: string): string => join(options.programs ?? '', name);
     const command = [...machine.inside, program('containerd'), '--config', join(folder, 'config.toml')];
     const child = new Child(command[0] ?? '', command.slice(1), {env: environment(folder)});
@@ -49,6 +53,11 @@ export class Containerd implements AsyncDisposable {
     const table = headers.length === 0 ? '' : `  [host."${url}".header]\n  ${headers.join('  ')}`;
     const text = `[host."${url}"]\n  capabilities = ["pull", "resolve"]\n${table}`;
     await writeFile(join(this.#folder, 'certs.d', '_default', 'hosts.toml'), text);
+  }
+
+  /** Of its API, here: the socket is a file that all namespaces see. */
+  get socket(): string {
+    return socketOf(this.#folder);
   }
 
   async ctr(...args: readonly string[]): Promise<string> {
@@ -94,12 +103,13 @@ function socketOf(folder: string): string {
   return join(folder, 'containerd.sock');
 }
 
-function configuration(folder: string): string {
-  return `version = 2
+function configuration(folder: string, {version = 2, cri = false, more = ''}: ContainerdOptions): string {
+  const disabled = DISABLED.filter((name) => !cri || !name.includes('.cri'));
+  return `version = ${String(version)}
 root = ${JSON.stringify(join(folder, 'root'))}
 state = "/run/containerd"
-disabled_plugins = ${JSON.stringify(DISABLED.map((name) => `io.containerd.${name}`))}
+disabled_plugins = ${JSON.stringify(disabled.map((name) => `io.containerd.${name}`))}
 [grpc]
 address = ${JSON.stringify(socketOf(folder))}
-`;
+${more.replaceAll('FOLDER', folder)}`;
 }

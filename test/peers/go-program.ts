@@ -12,6 +12,8 @@ export interface GoPrograms {
   readonly packages: readonly string[];
   /** Build tags: what can be left out of a large program. */
   readonly tags?: readonly string[];
+  /** Tells two builds of the same program apart. */
+  readonly variant?: string;
 }
 
 /** A cold build of a large program on a small machine. */
@@ -25,7 +27,7 @@ const BUILD_MS = 500_000;
  */
 export async function goPrograms(t: TestContext, wanted: GoPrograms): Promise<string | undefined> {
   const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
-  const name = `${basename(wanted.module)}-${basename(wanted.packages[0] ?? '')}-${wanted.version}`;
+  const name = `${basename(wanted.module)}-${basename(wanted.packages[0] ?? '')}-${wanted.version}${wanted.variant ?? ''}`;
   const folder = join(cache, 'noost-test', name);
   const programs = wanted.packages.map((path) => join(folder, basename(path)));
   try {
