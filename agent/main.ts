@@ -21,12 +21,11 @@ import {loadNative} from './http/native.ts';
 import {Repeats} from './http/repeats.ts';
 import {Sender} from './http/send.ts';
 import {newServer} from './http/server.ts';
-import {joinCluster} from './kubernetes/join.ts';
+import {hasLogin, joinCluster} from './kubernetes/join.ts';
 import type {KubernetesPart} from './kubernetes/kubernetes.ts';
 import {lowDisk, readDiskSpace} from './low-disk.ts';
 import {Metrics} from './metrics.ts';
-import {keepNode, prepareNode} from './node/keep.ts';
-import type {NodeKeeper} from './node/keeper.ts';
+import {keepNode, prepareNode, whyNotClean, type NodePart} from './node/keep.ts';
 import {Puller} from './pull/puller.ts';
 import {openStore, type DiskStore} from './store/disk-store.ts';
 import {VERSION} from './version.ts';
@@ -46,7 +45,7 @@ interface Agent {
   readonly repeats: Repeats;
   doors?: Doors;
   /** Of the node's runtime's files, where the agent writes them. */
-  keeper?: NodeKeeper | undefined;
+  node?: NodePart | undefined;
   stopping: boolean;
   /** In a pod, once it has begun. */
   kubernetes?: KubernetesPart | undefined;
@@ -79,7 +78,7 @@ export async function runAgent(config: AgentConfig, load: () => Promise<AgentCon
     greet(log, config, addresses, listening[0]?.address ?? '');
     await warnOfLowDisk(agent);
     agent.kubernetes = await joinCluster(agent);
-    agent.keeper = await keepNode({...agent, listening: registries, notReady: () => whyNotReady(agent)});
+    agent.node = await keepNode({...agent, listening: registries, notReady: () => whyNotReady(agent)});
     await stop;
     log.info('stopping: transfers under way may finish', {drainSeconds: agent.config.drainMs / 1000});
   } finally {
@@ -112,6 +111,7 @@ async function newAgent(config: AgentConfig): Promise<Agent> {
       store,
       upstream: (name) => upstreams.for(name),
       policy: (name) => policyFor(agent.config.upstreams, name),
+      hasLogin: (name) => hasLogin(agent.kubernetes, agent.config.upstreams, name),
       now: Date.now,
       events: events.pull,
     },
@@ -231,7 +231,7 @@ function adminParts(agent: Agent): Parameters<typeof newAdmin>[0] {
   const {metrics, store, puller, log} = agent;
   return {
     registry: metrics.registry,
-    notReady: () => whyNotReady(agent),
+    notReady: () => whyNotReady(agent) ?? whyNotClean(agent.config, agent.node),
     refresh: async () => {
       const usage = await store.usage();
       metrics.cacheBytes.set(usage.sizeBytes);
@@ -269,7 +269,7 @@ async function warnOfLowDisk({log, config, store, events}: Agent): Promise<void>
 
 async function shutDown(agent: Agent, listening: readonly Listening[]): Promise<void> {
   agent.stopping = true; // readiness fails from now on
-  await agent.keeper?.stop(); // first of all: nobody else is to be sent here
+  await agent.node?.stop(); // first of all: nobody else is to be sent here
   const [admin, ...registries] = listening;
   await Promise.all(registries.map((one) => one.drain(agent.config.drainMs)));
   await agent.kubernetes?.[Symbol.asyncDispose](); // until here a transfer may need a login

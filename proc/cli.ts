@@ -65,6 +65,16 @@ const COMMANDS: Readonly<Record<string, Listed>> = {
     summary: 'Frees the room of what is hosted here and nothing needs any more',
     load: async () => (await import('../agent/commands/gc.ts')).command,
   },
+  status: {
+    usage: 'status',
+    summary: 'Shows all nodes of a cluster, from anywhere: what their agents do and what is wrong',
+    load: async () => (await import('../cluster/commands/status.ts')).command,
+  },
+  uninstall: {
+    usage: 'uninstall',
+    summary: 'Takes Noost off a cluster: every node as it was, before anything is deleted',
+    load: async () => (await import('../cluster/commands/uninstall.ts')).command,
+  },
   completion: {
     usage: 'completion <shell>',
     summary: 'Prints a script that completes commands and flags',

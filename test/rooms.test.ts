@@ -10,13 +10,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   proc: [],
   agent: ['oci', 'kube', 'proc'],
   webhook: ['oci', 'kube', 'proc'],
+  cluster: ['oci', 'kube', 'proc', 'agent', 'webhook'],
   bench: ['oci', 'kube', 'proc', 'agent', 'webhook', 'test'],
-  test: ['oci', 'kube', 'proc', 'agent', 'webhook', 'bench', 'image'],
+  test: ['oci', 'kube', 'proc', 'agent', 'webhook', 'cluster', 'bench', 'image'],
   image: [],
 };
 /** The command line knows both processes, but loads neither before it is asked for one. */
 const COMMAND_LINE = 'proc/cli.ts';
-const LAZILY = ['agent', 'webhook'];
+const LAZILY = ['agent', 'webhook', 'cluster'];
 /** The configuration's section `upstreams` is in oci/, because both processes have it, and in the configuration's grammar. */
 const UPSTREAMS_SECTION = /^oci\/upstream-(?:schema|rules|files|render)\.ts$/;
 const GRAMMAR = /^proc\/config\//;

@@ -9,5 +9,5 @@ sh test/debian.sh
 
 # The long ones first, so that no processor waits for one at the end. No name here holds a space.
 [ $# -gt 0 ] || set -- $(find test/integration -name '*.test.ts' | sort) \
-  $(find oci kube proc agent webhook image test bench -name '*.test.ts' ! -path 'test/integration/*' | sort)
+  $(find oci kube proc agent webhook cluster image test bench -name '*.test.ts' ! -path 'test/integration/*' ! -path 'test/e2e/*' | sort)
 exec ./noost-node --test --test-concurrency=2 --test-timeout=600000 --test-reporter=spec "$@"

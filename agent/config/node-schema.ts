@@ -13,10 +13,10 @@ const absolute = (description: string, more: {readonly shown?: unknown; readonly
 export const nodeSchema = strict(
   {
     configure: z
-      .enum(['none', 'containerd', 'crio'], {error: 'expected none, containerd or crio'})
+      .enum(['none', 'containerd', 'crio', 'remove'], {error: 'expected none, containerd, crio or remove'})
       .meta({
         description:
-          'Which runtime of this node the agent points at itself. `containerd`: it writes its address and a secret into the hosts.toml files, keeps them so while it can serve, and gives back what was there when it cannot or ends. `crio`: the same with a drop-in below `/etc/containers/registries.conf.d`',
+          'Which runtime of this node the agent points at itself. `containerd`: it writes its address and a secret into the hosts.toml files, keeps them so while it can serve, and gives back what was there when it cannot or ends. `crio`: the same with a drop-in below `/etc/containers/registries.conf.d`. `remove`: it takes every agent out of them, and is ready when none is there any more (`noost uninstall`)',
         shown: 'none',
       })
       .optional(),

@@ -34,7 +34,7 @@ export interface HostedConfig {
 
 /** How the agent points the node's runtime at itself. */
 export interface NodeConfig {
-  readonly configure: 'none' | 'containerd' | 'crio';
+  readonly configure: 'none' | 'containerd' | 'crio' | 'remove';
   /** Where the host's file system is; the paths below are as the host sees them. */
   readonly hostRoot: string;
   /** containerd's configuration. `undefined`: looked for where distributions have it. */

@@ -1,4 +1,7 @@
 import {isInCluster} from '../../kube/access.ts';
+import {matchUpstream} from '../../oci/match.ts';
+import type {RepositoryName} from '../../oci/source.ts';
+import type {UpstreamConfig} from '../../oci/upstream-config.ts';
 import type {Log} from '../../proc/log.ts';
 import type {AgentConfig} from '../config/shape.ts';
 import type {Puller} from '../pull/puller.ts';
@@ -34,4 +37,16 @@ export async function joinCluster(agent: {
     });
     return undefined;
   }
+}
+
+/** Whether the Secrets have a login for a repository, or for a mirror that it may come from. */
+export function hasLogin(
+  part: Pick<KubernetesPart, 'find'> | undefined,
+  upstreams: readonly UpstreamConfig[],
+  name: RepositoryName,
+): boolean {
+  if (part === undefined) return false;
+  const mirrors = matchUpstream(upstreams, name)?.mirrors ?? [];
+  const hosts = [name.registry, ...mirrors.map((mirror) => new URL(mirror).host)];
+  return hosts.some((registry) => part.find({...name, registry}) !== undefined);
 }

@@ -6,8 +6,11 @@ import {test, type TestContext} from 'node:test';
 import {SILENT} from '../../kube/log.ts';
 import {FakeKube} from '../../test/fake-kube.ts';
 import {poll} from '../../test/poll.ts';
+import {newUpstreamConfigs} from '../../oci/upstream-build.ts';
+import {hasLogin} from './join.ts';
 import {reportFailedStart, startKubernetes} from './kubernetes.ts';
 
+const LOGIN = {username: 'a', password: 'b', identityToken: undefined, registryToken: undefined};
 const EVENTS = 'POST /api/v1/namespaces/noost-system/events';
 
 /** What a pod has in its environment, for an API server in memory. */
@@ -59,4 +62,12 @@ test('an agent that cannot start and cannot say so ends all the same', async (t)
   const env = await environment(t, fake);
   await fake[Symbol.asyncDispose]();
   await reportFailedStart(env, 'x', 200);
+});
+
+test('a login for a mirror counts for what may come from there', () => {
+  const upstreams = newUpstreamConfigs([{host: 'docker.io', mirrors: ['https://mirror.example/hub']}]);
+  const part = {find: ({registry}: {registry: string}) => (registry === 'mirror.example' ? LOGIN : undefined)};
+  assert.equal(hasLogin(part, upstreams, {registry: 'docker.io', repository: 'library/a'}), true);
+  assert.equal(hasLogin(part, upstreams, {registry: 'quay.io', repository: 'a'}), false);
+  assert.equal(hasLogin(undefined, upstreams, {registry: 'docker.io', repository: 'library/a'}), false);
 });

@@ -1,7 +1,6 @@
 import type {ProcessLog} from '../../proc/log.ts';
 import type {AgentConfig} from '../config/shape.ts';
 import type {Metrics} from '../metrics.ts';
-import type {NodeKeeper} from './keeper.ts';
 import {ensureSecret, parseSecret, secretFileIn} from './node-secret.ts';
 import {readFile} from 'node:fs/promises';
 
@@ -24,10 +23,33 @@ export async function prepareNode({node, listeners, dataDir}: AgentConfig, isDeg
   });
 }
 
-/** Points the node's runtime at this agent, if it is to. Loaded only then: elsewhere it costs no memory. */
-export async function keepNode(served: Served): Promise<NodeKeeper | undefined> {
+/** What an agent does with the files of its node until it ends. */
+export interface NodePart {
+  /** Why the agent is not ready because of them, or `undefined`. */
+  readonly notClean?: string | undefined;
+  stop(): Promise<void>;
+}
+
+/** Points the node's runtime at this agent, or away from all, if it is to. Loaded only then: elsewhere it costs no memory. */
+export async function keepNode(served: Served): Promise<NodePart | undefined> {
+  const {config, log} = served;
+  switch (config.node.configure) {
+    case 'none':
+      return undefined;
+    case 'containerd':
+    case 'crio':
+      return await newKeeper(served);
+    case 'remove': {
+      const {NodeCleaner} = await import('./cleaner.ts');
+      const cleaner = new NodeCleaner({config: config.node, log});
+      await cleaner.start();
+      return cleaner;
+    }
+  }
+}
+
+async function newKeeper(served: Served): Promise<NodePart | undefined> {
   const {config, metrics, log} = served;
-  if (config.node.configure === 'none') return undefined;
   const at = config.listeners.findIndex(({door}) => door === 'runtime');
   const listener = config.listeners[at];
   const address = served.listening[at]?.address;
@@ -48,4 +70,10 @@ export async function keepNode(served: Served): Promise<NodeKeeper | undefined> 
   });
   await keeper.start();
   return keeper;
+}
+
+/** Of an agent that is to take all agents out of the node's files; also before it has begun. */
+export function whyNotClean({node}: Pick<AgentConfig, 'node'>, part: NodePart | undefined): string | undefined {
+  if (part === undefined && node.configure === 'remove') return "the node's files have not been looked at yet";
+  return part?.notClean;
 }

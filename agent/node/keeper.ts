@@ -142,7 +142,7 @@ export class NodeKeeper {
   /** Looked for anew now and then: somebody may correct what stands in the way. */
   async #find(): Promise<RuntimeFiles> {
     const {configure, hostRoot: root, containerdConfig: configFile, certsDir: certsPath} = this.#parts.config;
-    if (configure === 'none') throw new Error('There is nothing to configure'); // keep.ts does not come here then
+    if (configure === 'none' || configure === 'remove') throw new Error('There is nothing to configure'); // keep.ts does not come here then
     const before = this.#files;
     if (before !== undefined && this.#passes % ASK_PASSES !== 0) return before;
     const found = await runtimeFiles(configure, {root, configFile, certsPath});

@@ -8,6 +8,8 @@ export interface PullContext {
   readonly store: Store;
   readonly upstream: (name: RepositoryName) => Upstream;
   readonly policy: (name: RepositoryName) => Policy;
+  /** Whether there are logins for it besides those of its settings. @default none */
+  readonly hasLogin?: (name: RepositoryName) => boolean;
   /** The wall clock, in ms since the epoch. */
   readonly now: () => number;
   /** A clock that does not jump, in ms. @default performance.now */
@@ -23,7 +25,9 @@ export interface PullEvents {
 
 /** With whose rights the upstream is asked for this caller: the node's only where there are any. */
 export function asksAs(context: PullContext, name: RepositoryName, caller: PullRights): Authority {
-  return caller.authority === 'node' && context.policy(name).hasCredentials ? 'node' : 'anonymous';
+  return caller.authority === 'node' && (context.policy(name).hasCredentials || context.hasLogin?.(name) === true)
+    ? 'node'
+    : 'anonymous';
 }
 
 /** One key for what one repository shows to one authority; a space is in no part of it. */

@@ -102,7 +102,10 @@ export class Kubernetes implements AsyncDisposable {
 
   /** Applies files or folders of the checkout, and waits until CRDs among them are served. */
   async apply(...paths: readonly string[]): Promise<void> {
-    for (const path of paths) await this.kubectl(['apply', '--server-side', '-f', join(CHECKOUT, path)]);
+    for (const path of paths) {
+      const how = existsSync(join(CHECKOUT, path, 'kustomization.yaml')) ? '-k' : '-f';
+      await this.kubectl(['apply', '--server-side', how, join(CHECKOUT, path)]);
+    }
     await poll('custom resources are served', async () => {
       const {items} = await this.client.list<KubeObject & {status?: {conditions?: {type: string; status: string}[]}}>(
         CUSTOM_RESOURCE_DEFINITIONS,

@@ -15,8 +15,11 @@ export interface SkopeoOptions {
 /** A real skopeo (containers/image) with a HOME of its own and no configuration but what a call gives it. */
 export class Skopeo {
   readonly #home: string;
-  constructor(home: string) {
+  readonly #inside: readonly string[];
+  /** @param inside put before the command, to run it in another namespace */
+  constructor(home: string, inside: readonly string[] = []) {
     this.#home = home;
+    this.#inside = inside;
   }
 
   /** Copies `from` to `to`, names as skopeo's, keeping every byte or failing. */
@@ -45,6 +48,7 @@ export class Skopeo {
     const login = username === undefined ? [] : [copying ? '--dest-creds' : '--creds', `${username}:${password}`];
     const global = ['--insecure-policy', '--registries-conf', registries, '--override-arch', 'amd64'];
     const env = environment(this.#home, {REGISTRY_AUTH_FILE: join(this.#home, 'auth.json')});
-    return run('skopeo', [...global, ...verb, ...tls, ...login, ...names], {env, timeoutMs: 300_000});
+    const [command = '', ...words] = [...this.#inside, 'skopeo', ...global, ...verb, ...tls, ...login, ...names];
+    return run(command, words, {env, timeoutMs: 300_000});
   }
 }

@@ -48,6 +48,10 @@ const PODS: readonly Rule[] = [
   },
 ];
 
+const LABELS: readonly Rule[] = [
+  {apiGroups: [''], apiVersions: ['v1'], operations: ['UPDATE'], resources: ['pods'], scope: 'Namespaced'},
+];
+
 function templates(group: string, resources: readonly string[]): Rule {
   return {apiGroups: [group], apiVersions: ['v1'], operations: ['CREATE', 'UPDATE'], resources, scope: 'Namespaced'};
 }
@@ -86,6 +90,15 @@ const POD_CONDITIONS: readonly Condition[] = [
     name: 'images-may-change',
     expression:
       'request.operation == "CREATE" || (!has(object.metadata.deletionTimestamp) && object.spec != oldObject.spec)',
+  },
+];
+
+/** A label can bring a pod into the reach of a policy that would have refused it; who labels it never waits for that. */
+const LABEL_CONDITIONS: readonly Condition[] = [
+  {
+    name: 'labels-change-alone',
+    expression:
+      '!has(object.metadata.deletionTimestamp) && object.spec == oldObject.spec && has(object.metadata.labels) && (!has(oldObject.metadata.labels) || object.metadata.labels != oldObject.metadata.labels)',
   },
 ];
 
@@ -141,6 +154,15 @@ export function validatingEntries(options: EntriesOptions): WebhookEntry[] {
   const elsewhere = {operator: 'NotIn', values: [namespace, SYSTEM]} as const;
   const parts: Part[] = [
     {...validate, name: 'validate.noost.dev', failurePolicy, namespaces: elsewhere},
+    {
+      ...validate,
+      name: 'validate-labels.noost.dev',
+      rules: LABELS,
+      conditions: LABEL_CONDITIONS,
+      failurePolicy: 'Ignore',
+      timeoutSeconds: 2,
+      namespaces: elsewhere,
+    },
     {
       name: 'early.noost.dev',
       pass: 'early',

@@ -1,0 +1,78 @@
+import process from 'node:process';
+import {EXIT, type Command} from '../../proc/command.ts';
+import {humanSize} from '../../agent/commands/human.ts';
+import {renderTable} from '../../agent/commands/table.ts';
+import {CLUSTER_FLAGS, onCluster} from '../flags.ts';
+import {readFleet, type Fleet, type NodeStatus} from '../fleet.ts';
+
+const COLUMNS = [
+  {title: 'NODE'},
+  {title: 'AGENT'},
+  {title: 'VERSION'},
+  {title: 'CACHE', align: 'right'},
+  {title: 'SERVED', align: 'right'},
+  {title: 'SAVED', align: 'right'},
+  {title: 'CONTAINERD'},
+] as const;
+
+/** `noost status` */
+export const command: Command = {
+  flags: CLUSTER_FLAGS,
+  positionals: [],
+  examples: [
+    ['$0 status', 'all nodes, and what is wrong with which'],
+    ['$0 status --json | jq -r ".nodes[] | select(.ready | not).node"', 'for scripts'],
+  ],
+  epilogue:
+    'Asked through the API server, with your own rights: list pods and get pods/proxy in the namespace of Noost; get of\n' +
+    'its DaemonSet and Deployment, list nodes and get the webhook configurations show more. It exits with 1 if something\n' +
+    'is wrong. SERVED and SAVED count since the agent of that node began.',
+  run: async (typed) =>
+    await onCluster(typed, async (client, {namespace, json}) => {
+      const fleet = await readFleet(client, namespace);
+      process.stdout.write(json ? `${JSON.stringify(fleet)}\n` : renderFleet(fleet));
+      return problemsOf(fleet).length === 0 ? EXIT.ok : EXIT.failed;
+    }),
+};
+
+/** Everything that is wrong, a line each. */
+export function problemsOf({nodes, webhook, problems}: Fleet): readonly string[] {
+  const ofWebhook =
+    webhook === undefined || (webhook.ready >= webhook.wanted && webhook.wanted > 0)
+      ? []
+      : [`webhook: ${String(webhook.ready)} of ${String(webhook.wanted)} replicas are ready`];
+  return [
+    ...problems,
+    ...nodes.flatMap(({node, problems: ofNode}) => ofNode.map((one) => `${node}: ${one}`)),
+    ...ofWebhook,
+  ];
+}
+
+export function renderFleet(fleet: Fleet): string {
+  const {nodes, webhook} = fleet;
+  const parts = nodes.length === 0 ? [] : [renderTable(COLUMNS, nodes.map(row))];
+  if (webhook !== undefined) {
+    const armed = webhook.failurePolicy === undefined ? 'not armed' : `armed, failurePolicy ${webhook.failurePolicy}`;
+    parts.push(`Webhook: ${String(webhook.ready)} of ${String(webhook.wanted)} replicas ready, ${armed}\n`);
+  }
+  const problems = problemsOf(fleet);
+  if (problems.length > 0) parts.push(problems.map((one) => `! ${one}\n`).join(''));
+  return parts.join('\n');
+}
+
+function row(status: NodeStatus): string[] {
+  const {node, pod, ready, version, cacheBytes, cacheMaxBytes, servedBytes, savedBytes, folders} = status;
+  return [
+    node,
+    pod === undefined ? 'none' : ready ? 'ready' : 'not ready',
+    version ?? '–',
+    cacheBytes === undefined ? '–' : `${humanSize(cacheBytes)} of ${humanSize(cacheMaxBytes ?? 0)}`,
+    size(servedBytes),
+    size(savedBytes),
+    folders === undefined ? '–' : folders > 0 ? 'asks the agent' : 'does not ask the agent',
+  ];
+}
+
+function size(bytes: number | undefined): string {
+  return bytes === undefined ? '–' : humanSize(bytes);
+}
