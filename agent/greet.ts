@@ -20,9 +20,9 @@ export function greet(log: Pick<Log, 'info'>, config: AgentConfig, addresses: re
   if (direct === undefined || listener === undefined) return;
   // By its name only with a certificate, which is for that name.
   const name = listener.tls !== undefined && hosted?.host !== undefined ? hosted.host : direct;
-  const flags = listener.tls === undefined ? '--dest-tls-verify=false ' : '';
+  const [login, copy] = listener.tls === undefined ? ['--tls-verify=false ', '--dest-tls-verify=false '] : ['', ''];
   if (listener.users.htpasswdFile !== undefined)
     log.info(
-      `push to it: skopeo login ${name}; skopeo copy ${flags}docker://alpine:latest docker://${name}/alpine:latest`,
+      `push to it: skopeo login ${login}${name}; skopeo copy ${copy}docker://alpine:latest docker://${name}/alpine:latest`,
     );
 }

@@ -137,6 +137,11 @@ test('containerd pushes by ctr, pulls again and runs what it pushed', async (t) 
   await containerd.forget(...imported);
   await containerd.pull(reference, ...user);
   assert.equal(await containerd.run(reference), 'hello from ctr\n');
+  // As a node's runtime it needs no login and no configuration for the registry: the agent is its mirror for all names.
+  await containerd.forget(reference);
+  await containerd.useMirror(`http://${registry.runtimeAddress}`);
+  await containerd.pull('reg.test/team/hello:v1');
+  assert.equal(await containerd.run('reg.test/team/hello:v1'), 'hello from ctr\n');
   const pushes = registry.audit.filter(({action, kind}) => action === 'push' && kind === 'tag');
   assert.deepEqual(
     pushes.map(({who, repository, digest}) => [who, repository, digest]),
