@@ -25,6 +25,16 @@ const COMMANDS: Readonly<Record<string, Listed>> = {
     summary: 'Runs the admission webhook of a cluster: pins, rewrites and vets the images of pods',
     load: async () => (await import('../webhook/commands/webhook.ts')).command,
   },
+  check: {
+    usage: 'check [manifests..]',
+    summary: 'Judges manifests by image policies, as the webhook would',
+    load: async () => (await import('../webhook/commands/check.ts')).command,
+  },
+  explain: {
+    usage: 'explain <image>',
+    summary: 'Says what each image policy says to an image, and why',
+    load: async () => (await import('../webhook/commands/explain.ts')).command,
+  },
   ls: {
     usage: 'ls [match]',
     summary: 'Lists the images in the cache, and those that are hosted here',
@@ -161,7 +171,7 @@ async function runCommand(name: string, listed: Listed, argv: readonly string[])
   parser.epilogue([command.epilogue, EXIT_CODES].filter((text) => text !== '').join('\n\n'));
   const typed: Readonly<Record<string, unknown>> = await parser.parseAsync();
   if (typed['help'] === true || typed['version'] === true) return EXIT.ok;
-  return command.run({flags: readFlags(typed, command), positionals: readPositionals(typed['_'], command)});
+  return command.run({flags: readFlags(typed, command), ...readPositionals(typed['_'], command)});
 }
 
 function usageOf({usage, summary}: Listed, {positionals}: Command): string {
@@ -211,9 +221,10 @@ function readFlags(typed: Readonly<Record<string, unknown>>, command: Command): 
   return flags;
 }
 
-function readPositionals(typed: unknown, {positionals}: Command): Arguments['positionals'] {
+function readPositionals(typed: unknown, {positionals}: Command): Pick<Arguments, 'positionals' | 'rest'> {
   const words = Array.isArray(typed) ? typed.map(String) : [];
-  const surplus = words[positionals.length];
+  const takesMany = positionals.at(-1)?.many === true;
+  const surplus = takesMany ? undefined : words[positionals.length];
   if (surplus !== undefined) throw usageError(`What is ${JSON.stringify(surplus)}? It is one word too many`);
   for (const [i, {name, optional, choices}] of positionals.entries()) {
     const word = words[i];
@@ -221,7 +232,10 @@ function readPositionals(typed: unknown, {positionals}: Command): Arguments['pos
     if (word !== undefined && choices !== undefined && !choices.includes(word))
       throw usageError(`<${name}>: expected ${choices.join(' or ')}`);
   }
-  return Object.fromEntries(positionals.map(({name}, i) => [name, words[i]]));
+  return {
+    positionals: Object.fromEntries(positionals.map(({name}, i) => [name, words[i]])),
+    rest: takesMany ? words.slice(positionals.length - 1) : [],
+  };
 }
 
 const completionCommand: Command = {

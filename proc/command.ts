@@ -19,6 +19,8 @@ export interface Positional {
   readonly description: string;
   readonly optional?: boolean;
   readonly choices?: readonly string[];
+  /** The last one only: takes all that follows, which is in `rest`. */
+  readonly many?: boolean;
 }
 
 /** What was typed. Flags by their names without dashes, several values of one flag as a list. */
@@ -26,6 +28,8 @@ export interface Arguments {
   readonly flags: Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
   /** By the positionals' names. */
   readonly positionals: Readonly<Record<string, string | undefined>>;
+  /** All words of a positional that takes many. */
+  readonly rest?: readonly string[];
 }
 
 /** A command of the program. */

@@ -1,7 +1,7 @@
 import {printable} from '../../proc/printable.ts';
 import type {Outcome} from '../node/certs-dir.ts';
 import type {Report} from '../node/doctor.ts';
-import {renderTable} from './table.ts';
+import {renderTable} from '../../proc/table.ts';
 
 /** What install and uninstall did, a line a folder. */
 export function renderOutcomes(path: string, outcomes: readonly Outcome[]): string {

@@ -3,7 +3,7 @@ import {CommandError, EXIT, type Command} from '../../proc/command.ts';
 import type {TagMove} from '../hosted/contract.ts';
 import {CLIENT_FLAGS, openAgent} from './agent-client.ts';
 import {shortDigest} from './human.ts';
-import {renderTable} from './table.ts';
+import {renderTable} from '../../proc/table.ts';
 
 const COLUMNS = [{title: 'WHEN'}, {title: 'WHO'}, {title: 'FROM'}, {title: 'TO'}] as const;
 

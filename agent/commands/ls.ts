@@ -4,7 +4,7 @@ import type {HostedImage} from '../api/hosted.ts';
 import type {ImageRecord} from '../store/contract.ts';
 import {CLIENT_FLAGS, openAgent, type AgentClient} from './agent-client.ts';
 import {humanAge, humanSize, shortDigest} from './human.ts';
-import {renderTable} from './table.ts';
+import {renderTable} from '../../proc/table.ts';
 
 const COLUMNS = [
   {title: 'IMAGE'},

@@ -1,4 +1,4 @@
-import {judge} from '../policy/judge.ts';
+import {judgeAhead} from '../policy/judge.ts';
 import {earlyWarningsOf} from '../policy/denial.ts';
 import type {ReviewContext} from './context.ts';
 import {allow, type Decision} from './decision.ts';
@@ -18,7 +18,8 @@ export async function early(request: AdmissionRequest, context: ReviewContext): 
     const change = readChange(request);
     if (change === undefined || change.changed.length === 0) return allow('early', 'unchanged');
     const subject = await subjectOf(request.namespace, change.pod, context);
-    const verdict = judge(context.policies, questionOf(subject, change.changed, context), context.nowMs);
+    const question = questionOf(subject, change.changed, context);
+    const verdict = judgeAhead(context.policies, question, context.nowMs, context.pin.enabled);
     const warnings = earlyWarningsOf(verdict);
     const reason = warnings.length > 0 ? 'warned' : 'allowed';
     return allow('early', reason, {verdict, images: notesOf(verdict), warnings});

@@ -1,3 +1,4 @@
+import type {Digest} from '../../oci/digest.ts';
 import type {PolicySet} from './policy-set.ts';
 import type {ImageInQuestion, Outcome, Question, Verdict} from './shape.ts';
 
@@ -12,6 +13,35 @@ export function judge(set: PolicySet, {subject, images}: Question, nowMs: number
     return {image, allowed: outcomes.every(permits), outcomes};
   });
   return {allowed: verdicts.every(({allowed}) => allowed), images: verdicts};
+}
+
+/**
+ * Judges the images of a template, or of a manifest on somebody's disk: as their pods will be when the mutating pass has
+ * written digests behind tags. Which digests these are nobody knows here, only that there will be one.
+ * @param pins whether that pass pins.
+ */
+export function judgeAhead(set: PolicySet, question: Question, nowMs: number, pins: boolean): Verdict {
+  const asWritten = judge(set, question, nowMs);
+  if (!pins) return asWritten;
+  const asPinned = judge(set, {...question, images: question.images.map(supposePinned)}, nowMs);
+  const images = asWritten.images.map((verdict, i) => {
+    const outcomes = verdict.outcomes.map((outcome, j) =>
+      outcome.reason === 'digest-missing' || outcome.reason === 'tag-unproven'
+        ? (asPinned.images[i]?.outcomes[j] ?? outcome)
+        : outcome,
+    );
+    return {...verdict, outcomes, allowed: outcomes.every(permits)};
+  });
+  return {allowed: images.every(({allowed}) => allowed), images};
+}
+
+const SOME_DIGEST: Digest = `sha256:${'0'.repeat(64)}`;
+
+function supposePinned(image: ImageInQuestion): ImageInQuestion {
+  const {identity, pullPolicy} = image;
+  if ('unreadable' in identity || pullPolicy === 'Never') return image; // it stays as it is written
+  const digest = identity.digest ?? SOME_DIGEST;
+  return {...image, identity: {...identity, digest}, resolution: {found: true, digest, cached: true}};
 }
 
 function permits({accepts, mode}: Outcome): boolean {

@@ -1,0 +1,112 @@
+import {readdir, readFile, stat} from 'node:fs/promises';
+import {join} from 'node:path';
+import process from 'node:process';
+import {parseAllDocuments} from 'yaml';
+import {isJson, type Json} from '../policy/read-object.ts';
+
+/** An object in a file. */
+export interface Found {
+  /** `deploy.yaml`, `deploy.yaml#2` for the second document, `-` for standard input. */
+  readonly where: string;
+  readonly object: Json;
+}
+
+/** A file cannot be read as objects. The message names it. */
+export class ObjectsError extends Error {
+  override readonly name = 'ObjectsError';
+}
+
+const EXTENSIONS = /\.(?:ya?ml|json)$/i;
+const MAX_FILES = 10_000;
+const MAX_BYTES = 32 << 20;
+const MAX_DEPTH = 16;
+
+/**
+ * Reads Kubernetes objects: files of YAML (several documents) or JSON, folders with all below them, `-` for standard input.
+ * Lists are taken apart. @throws {ObjectsError}
+ */
+export async function readObjects(paths: readonly string[]): Promise<Found[]> {
+  const found: Found[] = [];
+  for (const path of paths)
+    for (const file of path === '-' ? ['-'] : await filesAt(path)) found.push(...objectsIn(file, await textOf(file)));
+  return found;
+}
+
+async function filesAt(path: string, depth = 0): Promise<string[]> {
+  const kind = await stat(path).catch((error: unknown) => {
+    throw new ObjectsError(`${path}: ${reasonOf(error)}`, {cause: error});
+  });
+  if (!kind.isDirectory()) return [path];
+  if (depth > MAX_DEPTH) throw new ObjectsError(`${path}: folders are nested deeper than ${MAX_DEPTH}`);
+  const entries = (await readdir(path, {withFileTypes: true})).toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  const files: string[] = [];
+  for (const entry of entries) {
+    if (entry.name.startsWith('.')) continue;
+    const below = join(path, entry.name);
+    if (entry.isDirectory()) files.push(...(await filesAt(below, depth + 1)));
+    else if (EXTENSIONS.test(entry.name)) files.push(below);
+    if (files.length > MAX_FILES) throw new ObjectsError(`${path}: more than ${MAX_FILES} files`);
+  }
+  return files;
+}
+
+async function textOf(file: string): Promise<string> {
+  try {
+    if (file !== '-') {
+      const {size} = await stat(file);
+      if (size > MAX_BYTES) throw new ObjectsError(`${file}: larger than ${MAX_BYTES >> 20} MiB`);
+      return await readFile(file, 'utf8');
+    }
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+      if ((bytes += chunk.length) > MAX_BYTES) throw new ObjectsError(`-: larger than ${MAX_BYTES >> 20} MiB`);
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks).toString('utf8');
+  } catch (error) {
+    if (error instanceof ObjectsError) throw error;
+    throw new ObjectsError(`${file}: ${reasonOf(error)}`, {cause: error});
+  }
+}
+
+function objectsIn(file: string, text: string): Found[] {
+  const documents = parseAllDocuments(text, {uniqueKeys: true});
+  const all = 'empty' in documents ? [] : documents;
+  return all.flatMap((document, i) => {
+    const where = all.length > 1 ? `${file}#${i + 1}` : file;
+    const [wrong] = document.errors;
+    if (wrong !== undefined) throw new ObjectsError(`${where}: ${wrong.message.split('\n', 1)[0] ?? ''}`);
+    const value: unknown = toJson(document, where);
+    if (value === null || value === undefined) return [];
+    if (!isJson(value)) throw new ObjectsError(`${where}: expected a Kubernetes object`);
+    return itemsOf(value, where);
+  });
+}
+
+function toJson(document: {toJS(options: {maxAliasCount: number}): unknown}, where: string): unknown {
+  try {
+    return document.toJS({maxAliasCount: 100});
+  } catch (error) {
+    throw new ObjectsError(`${where}: ${(error as Error).message}`, {cause: error});
+  }
+}
+
+function itemsOf(value: Json, where: string): Found[] {
+  const {kind, apiVersion, items} = value;
+  if (typeof kind !== 'string' || typeof apiVersion !== 'string')
+    throw new ObjectsError(`${where}: expected apiVersion and kind`);
+  if (!kind.endsWith('List') || !Array.isArray(items)) return [{where, object: value}];
+  return items.flatMap((item: unknown, i) => {
+    if (!isJson(item)) throw new ObjectsError(`${where}: items[${i}]: expected an object`);
+    // Lists of one kind leave out what each item is.
+    const own = {apiVersion, kind: kind.slice(0, -'List'.length), ...item};
+    return itemsOf(own, where);
+  });
+}
+
+function reasonOf(error: unknown): string {
+  const {code, message} = error as NodeJS.ErrnoException;
+  if (code === 'ENOENT') return 'there is no such file';
+  return code === 'EACCES' ? 'may not be read' : message;
+}
