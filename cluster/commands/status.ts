@@ -1,7 +1,7 @@
 import process from 'node:process';
 import {EXIT, type Command} from '../../proc/command.ts';
 import {humanSize} from '../../agent/commands/human.ts';
-import {renderTable} from '../../agent/commands/table.ts';
+import {renderTable} from '../../proc/table.ts';
 import {CLUSTER_FLAGS, onCluster} from '../flags.ts';
 import {readFleet, type Fleet, type NodeStatus} from '../fleet.ts';
 
