@@ -175,7 +175,8 @@ export async function attempt(
       const did = await act();
       return did === 'nothing' ? undefined : {name, did};
     } catch (error) {
-      if (error instanceof ChangedMeanwhile && tries < 3) continue;
+      // Another agent may sweep while we write.
+      if ((error instanceof ChangedMeanwhile || isAbsent(error)) && tries < 3) continue;
       return {name, did: error instanceof NotMergeable ? 'left alone' : 'failed', why: reasonOf(error)};
     }
   }
