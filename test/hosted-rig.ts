@@ -54,14 +54,7 @@ export class HostedRig implements AsyncDisposable {
     const addresses = {direct: `127.0.0.1:${await freePort()}`, runtime: `127.0.0.1:${await freePort()}`};
     const usersFile = join(folder, 'users');
     await writeFile(usersFile, usersText([ALICE, BOB]));
-    const direct = {
-      address: addresses.direct,
-      door: 'direct',
-      users: {htpasswdFile: usersFile, anonymous: options.anonymous ?? 'none'},
-      ...options.listener,
-    };
-    const runtime = {address: addresses.runtime, door: 'runtime', anyLocalProcess: true, ...options.runtime};
-    const config = {listeners: [runtime, direct], hosted: {host: 'reg.test', ...options.hosted}, ...options.config};
+    const config = configOf(options, addresses, usersFile);
     try {
       return new HostedRig(await AgentRig.start({...options.agent, config}), addresses, folder);
     } catch (error) {
@@ -82,6 +75,13 @@ export class HostedRig implements AsyncDisposable {
     return fetch(`${this.url}/v2/${path}`, {redirect: 'manual', ...init, method, headers});
   }
 
+  /** Has the agent read another configuration. */
+  async reload(options: HostedRigOptions): Promise<void> {
+    const addresses = {direct: this.address, runtime: this.runtimeAddress};
+    await this.agent.writeConfig(configOf(options, addresses, this.usersFile));
+    this.agent.signal('SIGHUP');
+  }
+
   /** The lines of the audit so far. */
   get audit(): readonly Readonly<Record<string, unknown>>[] {
     return this.agent.log.filter(({msg}) => msg === 'audit');
@@ -91,6 +91,16 @@ export class HostedRig implements AsyncDisposable {
     await this.agent[Symbol.asyncDispose]();
     await rm(this.#folder, {recursive: true, force: true});
   }
+}
+
+function configOf(
+  {anonymous = 'none', listener, runtime, hosted, config}: HostedRigOptions,
+  addresses: {readonly direct: string; readonly runtime: string},
+  htpasswdFile: string,
+): Record<string, unknown> {
+  const direct = {address: addresses.direct, door: 'direct', users: {htpasswdFile, anonymous}, ...listener};
+  const nodes = {address: addresses.runtime, door: 'runtime', anyLocalProcess: true, ...runtime};
+  return {listeners: [nodes, direct], hosted: {host: 'reg.test', ...hosted}, ...config};
 }
 
 /** As `htpasswd -B` writes them, at the least cost. */

@@ -40,7 +40,9 @@ export function newApi(backend: ApiBackend, log: Log): RequestListener {
     'POST refresh': (call) => answerRefresh(backend, call),
     'POST pull': ({req, res, signal}) =>
       limited(pulls, async () => {
-        await answerPull(backend, await readPull(req), {res, signal, log});
+        const wanted = await readPull(req);
+        refuseHosted(backend, wanted.image.name.registry);
+        await answerPull(backend, wanted, {res, signal, log});
       }),
   };
   return (req, res) => {
@@ -135,8 +137,15 @@ async function answerRemove({store, hosted}: ApiBackend, {res, rest}: Call): Pro
   answer(res, 200, {freedBytes: await store.removeImage(name, digest ?? tag ?? '')});
 }
 
+/** What is hosted here is here: asking for it would be asking ourselves. @throws {ApiError} 400 */
+function refuseHosted({hosted}: ApiBackend, registry: string): void {
+  if (hosted !== undefined && hosted.host() === registry)
+    throw new ApiError(400, `${registry} is this agent's own registry: its images are here already`);
+}
+
 async function answerRefresh(backend: ApiBackend, {req, res, signal}: Call): Promise<void> {
   const {image} = await readRefresh(req);
+  refuseHosted(backend, image.name.registry);
   const {before, after, mediaType} = await backend.refresh(image.name, image.tag, signal);
   answer(res, 200, {before, after, mediaType, changed: before !== after});
 }

@@ -65,6 +65,20 @@ test('a hosted image is removed by name and, by our own host, as any image is; n
   assert.deepEqual(rig.asked, ['remove docker.io/library/alpine 3']);
 });
 
+test('what is hosted here is neither pulled nor refreshed: it is here', async () => {
+  await using rig = await ApiRig.start();
+  rig.hosted = newHosted(rig.asked);
+  for (const [endpoint, more] of [
+    ['pull', {platforms: 'all'}],
+    ['refresh', {}],
+  ] as const) {
+    const {status, text} = await rig.ask('POST', `/api/v1/${endpoint}`, {reference: 'reg.test/team/app:v1', ...more});
+    assert.equal(status, 400);
+    assert.match(text, /reg\.test is this agent's own registry/);
+  }
+  assert.deepEqual(rig.asked, []);
+});
+
 test('history is of tags, also of those that are gone; what never was is 404', async () => {
   await using rig = await ApiRig.start();
   rig.hosted = newHosted(rig.asked);

@@ -29,8 +29,8 @@ export type Route =
 
 /**
  * Decides by the name alone, so that what is missing here is missing and never looked for elsewhere, nor the reverse:
- * an `ns` of somebody else names an upstream; our own host in `ns` or before the name, and every name that `hosted.names`
- * has, is ours.
+ * an `ns` of somebody else names an upstream; every name that `hosted.names` has is ours, and one with our own host in `ns`
+ * or before it is ours or nobody's.
  * @throws {OciError} also UNSUPPORTED, for writing to an upstream (A-114).
  */
 export function routeDirect(
@@ -49,8 +49,9 @@ export function routeDirect(
     return upstreamOr(error, method, target, defaultRegistry);
   }
   if (request === undefined) throw new OciError('NAME_UNKNOWN', 'No such endpoint of the distribution API');
-  const isOurs = named.by === 'us' || !('repository' in request) || names.has(request.repository);
-  return isOurs ? {to: 'hosted', request} : toUpstream(method, target, defaultRegistry);
+  if (!('repository' in request) || names.has(request.repository)) return {to: 'hosted', request};
+  if (named.by === 'nobody') return toUpstream(method, target, defaultRegistry);
+  throw new OciError('NAME_UNKNOWN', 'This registry has no such repositories: the name is not one of hosted.names');
 }
 
 function upstreamOr(error: OciError, method: string, target: string, defaultRegistry: string | undefined): Route {

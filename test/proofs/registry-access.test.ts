@@ -176,6 +176,25 @@ test('anonymous: pull gives who has no name the images and nothing else', async 
   }
 });
 
+test('SIGHUP changes who may come, which names are ours and which tags stay; a bad file changes nothing', async () => {
+  await using registry = await HostedRig.start();
+  await push(registry, ALICE, 'team/app', 'v1', [Buffer.from('x')]);
+  const anonymously = async (): Promise<number> =>
+    (await registry.send(undefined, 'GET', 'team/app/manifests/v1')).status;
+  assert.equal(await anonymously(), 401);
+  await registry.reload({anonymous: 'pull', hosted: {names: ['team/**'], immutableTags: ['team/app:v*']}});
+  await poll('anonymous pulls', async () => (await anonymously()) === 200);
+  assert.equal((await registry.send(ALICE, 'DELETE', 'team/app/manifests/v1')).status, 403);
+  assert.equal((await registry.send(ALICE, 'POST', 'other/app/blobs/uploads/')).status, 405);
+  assert.equal((await registry.send(ALICE, 'POST', 'reg.test/other/app/blobs/uploads/')).status, 404);
+  await registry.reload({anonymous: 'none', hosted: {names: ['team/**'], immutableTags: ['Not a pattern']}});
+  await poll('it is told', async () => (await registry.agent.metric('noost_config_last_reload_successful')) === 0);
+  assert.equal(await anonymously(), 200);
+  await registry.reload({});
+  await poll('as at first', async () => (await anonymously()) === 401);
+  assert.equal((await registry.send(ALICE, 'DELETE', 'team/app/manifests/v1')).status, 202);
+});
+
 test('each push, deletion and refusal is one line of the audit, with who, what, how much and why; no secrets', async () => {
   await using registry = await HostedRig.start({hosted: {immutableTags: ['team/**:release-*']}});
   const image = await push(registry, ALICE, 'team/app', 'release-1', [Buffer.from('layer')]);
