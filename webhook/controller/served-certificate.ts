@@ -24,6 +24,8 @@ export class ServedCertificate implements Disposable {
   #current: KeyPair | undefined;
   #offered: KeyPair | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** What is served when the timer ends. */
+  #settling: KeyPair | undefined;
   readonly #first = Promise.withResolvers<void>();
 
   constructor(options: ServedCertificateOptions) {
@@ -56,23 +58,29 @@ export class ServedCertificate implements Disposable {
   recheck(): void {
     const offered = this.#offered;
     if (!offered || offered === this.#current) return;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
     const current = this.#current;
     if (!current || !this.#serves(current)) return this.#serve(offered);
-    if (!this.#serves(offered)) return;
+    if (!this.#serves(offered)) return this.#unsettle();
     const bundles = this.#options.trusted() ?? [];
     // Made by a CA that is trusted for long: nothing to wait for.
     const isSameAuthority = bundles.some((bundle) =>
       bundle.some((root) => isTrusted(current, [root]) && isTrusted(offered, [root])),
     );
     if (isSameAuthority) return this.#serve(offered);
+    if (this.#settling === offered) return; // whatever else has changed
+    this.#unsettle();
+    this.#settling = offered;
     this.#timer = setTimeout(() => this.#serve(offered), this.#options.settleMs ?? SETTLE_MS);
     this.#timer.unref();
   }
 
   [Symbol.dispose](): void {
+    this.#unsettle();
+  }
+
+  #unsettle(): void {
     clearTimeout(this.#timer);
+    this.#settling = undefined;
   }
 
   #serves(pair: KeyPair): boolean {
@@ -81,6 +89,7 @@ export class ServedCertificate implements Disposable {
   }
 
   #serve(pair: KeyPair): void {
+    this.#unsettle();
     this.#current = pair;
     for (const server of this.#servers) setContext(server, pair);
     this.#options.log.info('the certificate is served', {
