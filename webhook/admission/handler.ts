@@ -83,7 +83,8 @@ async function review(parts: HandlerParts, pass: Pass, {req, res, arrived, query
   if ('notReady' in shared) return refuse(res, 503, `noost is not ready: ${shared.notReady}`, {'retry-after': '1'});
   shared.phase('read', performance.now() - arrived);
   const id = newDecisionId();
-  const decision = await inTime(pass, request, {...shared, id}, budgetMs(query) - (performance.now() - arrived));
+  const leftMs = Math.max(1, budgetMs(query) - (performance.now() - arrived));
+  const decision = await inTime(pass, request, {...shared, id}, leftMs);
   const answered = performance.now();
   answerReview(res, request, decision, id);
   shared.phase('answer', performance.now() - answered);
