@@ -6,6 +6,7 @@ export const METRICS = {
   memory: {unit: 'MiB resident', better: 'lower'},
   memoryGrowth: {unit: 'MiB growth', better: 'lower'},
   requestRate: {unit: 'requests/s', better: 'higher'},
+  pushRate: {unit: 'pushes/s', better: 'higher'},
   p50: {unit: 'ms p50', better: 'lower'},
   p99: {unit: 'ms p99', better: 'lower'},
   p999: {unit: 'ms p99.9', better: 'lower'},

@@ -12,7 +12,7 @@ export async function settle(
   const {host, port} = at;
   const inside = site.network ?? [];
   try {
-    await site.generator.wait({host, port, steps: [{path: '/v2/'}], inside}, READY_SECONDS);
+    await site.generator.wait({host, port, steps: [{path: '/v2/'}], inside, headers: at.headers ?? []}, READY_SECONDS);
   } catch (error) {
     const tail = child.tail();
     await child.stop();

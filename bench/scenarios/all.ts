@@ -3,6 +3,7 @@ import {coldLarge} from './cold-large.ts';
 import {herdSlow} from './herd-slow.ts';
 import {herd} from './herd.ts';
 import {idle} from './idle.ts';
+import {push} from './push.ts';
 import {restart} from './restart.ts';
 import {soak} from './soak.ts';
 import {warmImage} from './warm-image.ts';
@@ -18,6 +19,7 @@ export const SCENARIOS: readonly Scenario[] = [
   herd,
   herdSlow,
   restart,
+  push,
   idle,
   soak,
 ];

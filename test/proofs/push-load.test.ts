@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import {createHash, randomBytes} from 'node:crypto';
+import {statfs, writeFile} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {test} from 'node:test';
+import {setTimeout as delay} from 'node:timers/promises';
+import {digestOf} from '../../oci/digest.ts';
+import {OCI_MANIFEST} from '../../oci/media-type.ts';
+import {Disk} from '../disk.ts';
+import {HostedRig} from '../hosted-rig.ts';
+import {needs} from '../needs.ts';
+import {codeOf, PushClient, type PushedImage} from '../push-client.ts';
+
+const MIB = 1 << 20;
+interface Pushed {
+  readonly repository: string;
+  readonly tag: string;
+  readonly image: PushedImage;
+}
+
+const OCTETS = {'content-type': 'application/octet-stream'};
+
+test(
+  '64 pushes at once that share layers, 1,000 tags, readers and collection all the while: every image pulls',
+  {timeout: 300_000},
+  async () => {
+    await using registry = await HostedRig.start();
+    const client = new PushClient(registry);
+    const shared = Array.from({length: 6}, () => randomBytes(512 << 10));
+    const done = new AbortController();
+    const pushed: Pushed[] = [];
+    const readers = [
+      collectUntil(registry, done.signal),
+      ...[1, 2, 3].map(() => readUntil(client, pushed, done.signal)),
+    ];
+    const small = await client.image('small', undefined, [randomBytes(20)]);
+    const tags = Array.from({length: 1_000}, (_, i) => `t${String(i)}`);
+    await Promise.all([
+      ...Array.from({length: 64}, async (_, i) => {
+        const layers = shared.filter((_, at) => (i >> (at % 3)) % 2 === 0 || at > 2);
+        const [repository, tag] = [`team/app${String(i % 4)}`, `v${String(i)}`];
+        pushed.push({repository, tag, image: await client.image(repository, tag, [randomBytes(200), ...layers])});
+      }),
+      ...Array.from({length: 8}, async () => {
+        for (let tag = tags.pop(); tag !== undefined; tag = tags.pop())
+          await client.send(201, 'PUT', `small/manifests/${tag}`, {
+            body: small.manifest,
+            headers: {'content-type': OCI_MANIFEST},
+          });
+      }),
+    ]);
+    for (const {repository, tag, image} of pushed) await client.assertPulls(repository, tag, image);
+    done.abort();
+    await Promise.all(readers);
+    const list = (await (await client.send(200, 'GET', 'small/tags/list?n=1000')).json()) as {tags: string[]};
+    assert.equal(list.tags.length, 1_000);
+    assert.deepEqual(
+      registry.agent.log.filter(({level}) => level === 'error'),
+      [],
+    );
+  },
+);
+
+async function collectUntil(registry: HostedRig, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await registry.agent.noost('gc');
+    await delay(50);
+  }
+}
+
+async function readUntil(client: PushClient, pushed: readonly Pushed[], signal: AbortSignal): Promise<void> {
+  for (let i = 0; !signal.aborted; i++) {
+    const one = pushed[i % Math.max(1, pushed.length)];
+    if (one === undefined) await delay(20);
+    else await client.assertPulls(one.repository, one.tag, one.image);
+  }
+}
+
+test(
+  'a disk that fills up during a push: a clear error, pulls go on, and it goes on when there is room',
+  {timeout: 120_000},
+  async (t) => {
+    if (!needs(t, 'root', 'mount', 'umount')) return;
+    await using disk = await Disk.tmpfs(48);
+    const config = {data: join(disk.folder, 'data'), cache: {minFreeDisk: '0%'}};
+    await using registry = await HostedRig.start({config});
+    const client = new PushClient(registry);
+    const image = await client.image('app', 'v1', [randomBytes(100), randomBytes(4 * MIB)]);
+    const large = randomBytes(60 * MIB);
+    const location = (await client.send(202, 'POST', 'app/blobs/uploads/')).headers.get('location') ?? '';
+    for (const [method, path] of [
+      ['PATCH', location],
+      ['POST', `app/blobs/uploads/?digest=${digestOf(large)}`],
+    ] as const)
+      assert.equal(await codeOf(await client.send(507, method, path, {body: large, headers: OCTETS})), 'UNAVAILABLE');
+    await client.assertPulls('app', 'v1', image);
+    await client.send(204, 'DELETE', location);
+    await client.image('app', 'v2', [randomBytes(100), randomBytes(8 * MIB)]);
+    // Full to the last byte, by somebody else.
+    await writeFile(join(disk.folder, 'ballast'), randomBytes(64 * MIB)).catch(() => undefined);
+    const refused = await client.blob('app', randomBytes(MIB)).catch((error: unknown) => (error as Error).cause);
+    assert.equal(refused, 507);
+    await client.assertPulls('app', 'v1', image);
+    await writeFile(join(disk.folder, 'ballast'), '');
+    await client.image('app', 'v3', [randomBytes(100), randomBytes(4 * MIB)]);
+    await client.assertPulls('app', 'v1', image);
+  },
+);
+
+test(
+  'a layer of 5 GiB goes in and comes out, and the agent holds none of it in memory',
+  {timeout: 540_000},
+  async (t) => {
+    const {bavail, bsize} = await statfs(tmpdir());
+    if (bavail * bsize < 8 * 1024 * MIB) return t.skip('needs 8 GiB in the folder for temporary files');
+    await using registry = await HostedRig.start();
+    const client = new PushClient(registry);
+    const hash = createHash('sha256');
+    const piece = randomBytes(MIB);
+    let most = 0;
+    async function* layer(): AsyncGenerator<Buffer> {
+      for (let i = 0; i < 5 * 1024; i++) {
+        const next = Buffer.from(piece); // what was sent before may still be on its way
+        next.writeUInt32BE(i);
+        hash.update(next);
+        yield next;
+        if (i % 256 === 0) most = Math.max(most, (await registry.agent.usage()).residentBytes);
+      }
+    }
+    const location = (await client.send(202, 'POST', 'app/blobs/uploads/')).headers.get('location') ?? '';
+    await client.send(202, 'PATCH', location, {body: ReadableStream.from(layer()), duplex: 'half', headers: OCTETS});
+    const digest = `sha256:${hash.digest('hex')}`;
+    await client.send(201, 'PUT', `${location}?digest=${digest}`);
+    const blob = await client.send(200, 'GET', `app/blobs/${digest}`);
+    assert.equal(blob.headers.get('content-length'), String(5 * 1024 * MIB));
+    const back = createHash('sha256');
+    for await (const chunk of blob.body ?? []) back.update(chunk as Uint8Array);
+    assert.equal(`sha256:${back.digest('hex')}`, digest);
+    most = Math.max(most, (await registry.agent.usage()).residentBytes);
+    assert.ok(most < 300 * MIB, `the agent had ${String(Math.round(most / MIB))} MiB`);
+  },
+);
