@@ -2,7 +2,15 @@ import {readdir, stat} from 'node:fs/promises';
 import {dirname, join} from 'node:path';
 import {parseRegistry} from '../../oci/reference.ts';
 import {isAbsent, resolveOnHost} from './host-path.ts';
-import {ChangedMeanwhile, restoreHosts, sweepFolder, writeHosts, type Wish, type Writer} from './hosts-file.ts';
+import {
+  ChangedMeanwhile,
+  restoreHosts,
+  sweepFolder,
+  writeHosts,
+  type Of,
+  type Wish,
+  type Writer,
+} from './hosts-file.ts';
 import {mergeHosts, NotMergeable, takeOut, type AgentHost} from './hosts-merge.ts';
 import type {Mark} from './hosts-mark.ts';
 import {readHosts, type Place} from './hosts-state.ts';
@@ -37,14 +45,20 @@ export async function install(certs: CertsDir, wanted: Wanted, writer: Writer): 
   const there = await foldersOf(certs);
   await sweepAll(certs, there);
   const outcomes: Outcome[] = [];
-  for (const name of there.includes(DEFAULT) ? there : [...there, DEFAULT]) {
+  const names = there.includes(DEFAULT) ? there : [...there, DEFAULT];
+  const isOurs = (name: string): boolean => isWanted(name, wanted) && reasonToSkip(name, wanted) === undefined;
+  const written = new Set(await Promise.all(names.filter(isOurs).map((name) => realOf(certs, name))));
+  for (const name of names) {
+    if (isOurs(name)) {
+      outcomes.push(await writeOne(certs, name, wanted, writer));
+      continue;
+    }
+    // What an earlier one, who wanted more, left there is not to stay, unless it is a wanted folder by another name.
+    const isAlias = written.has(await realOf(certs, name));
+    const outcome = isAlias ? undefined : await takeOutOf(certs, name, {notNewerThan: writer});
     const why = isWanted(name, wanted) ? reasonToSkip(name, wanted) : undefined;
-    if (!isWanted(name, wanted) || why !== undefined) {
-      // What an earlier one, who wanted more, left there is not to stay.
-      const outcome = await attempt(name, async () => restoreHosts(placeOf(certs, name), {notNewerThan: writer}));
-      if (outcome !== undefined) outcomes.push(outcome);
-      else if (why !== undefined) outcomes.push({name, did: 'left alone', why});
-    } else outcomes.push(await writeOne(certs, name, wanted, writer));
+    if (outcome !== undefined) outcomes.push(outcome);
+    else if (why !== undefined) outcomes.push({name, did: 'left alone', why});
   }
   for (const registry of wanted.registries ?? []) {
     if (there.some((name) => registryOf(name) === registry)) continue;
@@ -61,11 +75,20 @@ export async function uninstall(certs: CertsDir, owner?: string): Promise<Outcom
   const there = await foldersOf(certs);
   const outcomes: Outcome[] = [];
   for (const name of there) {
-    const outcome = await attempt(name, async () => restoreHosts(placeOf(certs, name), {owner}));
+    const outcome = await takeOutOf(certs, name, {owner});
     if (outcome !== undefined) outcomes.push(outcome);
   }
   if (owner === undefined) await sweepAll(certs, there);
   return outcomes;
+}
+
+function takeOutOf(certs: CertsDir, name: string, of: Of): Promise<Outcome | undefined> {
+  return attempt(name, async () => restoreHosts(placeOf(certs, name), of));
+}
+
+/** Without links. */
+function realOf({root, path}: CertsDir, name: string): Promise<string> {
+  return resolveOnHost(root, join(path, name)).catch(() => ''); // in a circle
 }
 
 /** One folder as it stands. */
