@@ -9,6 +9,7 @@ import {soak} from './soak.ts';
 import {warmImage} from './warm-image.ts';
 import {warmLarge} from './warm-large.ts';
 import {warmSmall} from './warm-small.ts';
+import {webhook} from './webhook.ts';
 
 /** In the order in which they run. */
 export const SCENARIOS: readonly Scenario[] = [
@@ -22,4 +23,5 @@ export const SCENARIOS: readonly Scenario[] = [
   push,
   idle,
   soak,
+  webhook,
 ];
