@@ -161,3 +161,42 @@ test('a replica whose clock is wrong makes certificates and ends exceptions by t
     assert.ok(replica.reviews.includes('/validate'), replica.reviews.join());
   }
 });
+
+test('our kinds are not installed: it says how, and goes on when they are', async (t) => {
+  const kubernetes = await cluster(t);
+  if (!kubernetes) return;
+  const {client} = kubernetes;
+  const names = ['clusterimagepolicies', 'imagepolicies', 'imagepolicyexceptions'];
+  const remove = (): Promise<string> =>
+    kubernetes.kubectl(['delete', '--ignore-not-found', 'crd', ...names.map((name) => `${name}.noost.dev`)]);
+  await remove();
+  await using replica = await startReplica({client, namespace: await kubernetes.namespace('kindless')});
+  const said = 'policies are not read yet: their kinds are not installed: kubectl apply -f manifests/crds';
+  await poll('it says so', () => replica.controller.notReady === said);
+  await kubernetes.apply('manifests/crds');
+  await replica.untilReady();
+});
+
+test('outside a cluster our namespace is made, and made again', {timeout: 120_000}, async (t) => {
+  const kubernetes = await cluster(t);
+  if (!kubernetes) return;
+  const {client} = kubernetes;
+  await using replica = await startReplica({client, namespace: 'made'});
+  await replica.untilReady(60_000);
+  await client.delete(NAMESPACES, {name: 'made'});
+  const certificate = await served(replica);
+  await poll(
+    'it is there again',
+    async () => {
+      const found = await client.find(NAMESPACES, {name: 'made'});
+      return found !== undefined && found.metadata.deletionTimestamp === undefined;
+    },
+    60_000,
+  );
+  await poll(
+    'with another certificate',
+    async () => (await served(replica)).fingerprint256 !== certificate.fingerprint256,
+    60_000,
+  );
+  await replica.untilReady(60_000);
+});

@@ -10,7 +10,7 @@ import type {CertificateSource} from './certificate-source.ts';
 import {ConfigurationKeeper} from './configuration-keeper.ts';
 import {GivenCertificates} from './given-certificates.ts';
 import {isTrusted} from './key-pair.ts';
-import {Namespaces} from './namespaces.ts';
+import {ensureNamespace, Namespaces} from './namespaces.ts';
 import {OwnCertificates} from './own-certificates.ts';
 import {keepPolicyStatus} from './policy-status.ts';
 import {PolicyWatch} from './policy-watch.ts';
@@ -56,7 +56,16 @@ export class Controller implements AsyncDisposable {
     };
     this.#configurations = new WebhookConfigurations({client, name: service, log, onChange: wake});
     this.served = new ServedCertificate({log, nowMs, trusted: () => this.#configurations.trusted});
-    this.namespaces = new Namespaces({client, own: namespace, log, onChange: wake});
+    this.namespaces = new Namespaces({
+      client,
+      own: namespace,
+      log,
+      onChange: () => {
+        if (url !== undefined && this.namespaces.synced && !this.namespaces.owner)
+          void ensureNamespace(client, namespace, log);
+        wake();
+      },
+    });
     this.#policies = new PolicyWatch({
       client,
       ownNamespace: namespace,

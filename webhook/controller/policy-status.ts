@@ -2,6 +2,7 @@ import {setTimeout as delay} from 'node:timers/promises';
 import type {KubeClient} from '../../kube/client.ts';
 import {isConflict, isNotFound, KubeError} from '../../kube/error.ts';
 import type {KubeLog} from '../../kube/log.ts';
+import {keyOf} from '../../kube/object.ts';
 import type {Compiled} from '../policy/compile.ts';
 import {parseTime} from '../policy/read-object.ts';
 import type {PolicyProblem} from '../policy/shape.ts';
@@ -37,8 +38,9 @@ export async function keepPolicyStatus(
     const {compiled} = policies;
     if (signal.aborted || compiled === undefined) continue;
     try {
+      const names = namesOf(policies.objects());
       await writeAll(policies.objects(), (object) =>
-        write(client, object, wantedFor(object, compiled, nowMs()), {signal, nowMs}),
+        write(client, object, wantedFor(object, names, compiled, nowMs()), {signal, nowMs}),
       );
       isFailing = false;
       waitMs = untilNextEnd(policies.objects(), nowMs());
@@ -74,9 +76,14 @@ async function writeAll(
 /** What there is to say of an object. */
 type Said = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
 
-function wantedFor(object: PolicyApiObject, {problems}: Compiled, nowMs: number): Said {
-  const {kind = '', metadata} = object;
-  const name = kind === 'ImagePolicy' ? `${metadata.namespace ?? ''}/${metadata.name ?? ''}` : (metadata.name ?? '');
+function wantedFor(
+  object: PolicyApiObject,
+  policyNames: ReadonlySet<string>,
+  {problems}: Compiled,
+  nowMs: number,
+): Said {
+  const {kind = ''} = object;
+  const name = keyOf(object);
   const problem = problems.find((one) => one.kind === kind && one.name === name);
   if (kind !== 'ImagePolicyException') {
     if (problem !== undefined)
@@ -88,7 +95,20 @@ function wantedFor(object: PolicyApiObject, {problems}: Compiled, nowMs: number)
   const ends = endOf(object);
   if (ends !== undefined && ends <= nowMs)
     return {type: 'Active', status: 'False', reason: 'Expired', message: 'It has expired and has no effect any more'};
-  return {type: 'Active', status: 'True', reason: 'InEffect', message: 'It lifts the images that it names'};
+  const named = (object.spec as {policies?: readonly string[]} | undefined)?.policies ?? [];
+  const absent = named
+    .filter((policy) => !policyNames.has(policy))
+    .join(', ')
+    .slice(0, MAX_MESSAGE - 100);
+  if (named.every((policy) => !policyNames.has(policy)))
+    return {type: 'Active', status: 'False', reason: 'NoSuchPolicy', message: `There is no policy ${absent}`};
+  const message = `It lifts the images that it names${absent === '' ? '' : `; but there is no policy ${absent}`}`;
+  return {type: 'Active', status: 'True', reason: 'InEffect', message};
+}
+
+/** Of policies, as exceptions name them. */
+function namesOf(objects: readonly PolicyApiObject[]): ReadonlySet<string> {
+  return new Set(objects.filter(({kind}) => kind !== 'ImagePolicyException').map(keyOf));
 }
 
 function textOf({issues}: PolicyProblem): string {

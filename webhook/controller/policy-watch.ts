@@ -1,5 +1,6 @@
 import {ListWatch, type Change} from '../../kube/list-watch.ts';
 import type {KubeClient} from '../../kube/client.ts';
+import {isNotFound} from '../../kube/error.ts';
 import type {KubeLog} from '../../kube/log.ts';
 import {apiVersionOf, keyOf, type KubeObject, type ResourceType} from '../../kube/object.ts';
 import {CLUSTER_IMAGE_POLICIES, IMAGE_POLICIES, IMAGE_POLICY_EXCEPTIONS} from '../../kube/resources.ts';
@@ -83,7 +84,9 @@ export class PolicyWatch implements AsyncDisposable {
 
   /** Why policies are not known, or may be old. */
   get failure(): Error | undefined {
-    return this.#lists.map(({failure}) => failure).find((failure) => failure !== undefined);
+    const failure = this.#lists.map((list) => list.failure).find((one) => one !== undefined);
+    if (!isNotFound(failure)) return failure;
+    return new Error('their kinds are not installed: kubectl apply -f manifests/crds', {cause: failure});
   }
 
   objects(): PolicyApiObject[] {

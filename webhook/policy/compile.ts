@@ -24,18 +24,40 @@ export function compilePolicies(
   const exceptions: CompiledException[] = [];
   const problems: PolicyProblem[] = [];
   for (const raw of objects) {
-    const {object, issues} = readObject(raw);
-    if (object === undefined) {
-      const {kind, name} = headOf(raw);
-      problems.push({kind, name, issues});
-      if (isPolicyKind(kind)) policies.push(newClosed(isJson(raw) ? raw : {}, {kind, name}));
-    } else if (object.kind === 'ImagePolicyException') {
-      exceptions.push(compileException(object));
-    } else {
-      policies.push(compilePolicy(object, nameOf(object)));
-    }
+    const {policy, exception, problem} = compileOne(raw);
+    if (policy !== undefined) policies.push(policy);
+    if (exception !== undefined) exceptions.push(exception);
+    if (problem !== undefined) problems.push(problem);
   }
   return {set: new PolicySet(policies, exceptions, ownNamespace), problems};
+}
+
+interface One {
+  readonly policy?: CompiledPolicy;
+  readonly exception?: CompiledException;
+  readonly problem?: PolicyProblem;
+}
+/** Objects that were compiled before: of ten thousand, one that changes costs one. They are never written to. */
+const known = new WeakMap<object, One>();
+
+function compileOne(raw: unknown): One {
+  if (!isJson(raw)) return compileAnew(raw);
+  const before = known.get(raw);
+  if (before !== undefined) return before;
+  const one = compileAnew(raw);
+  known.set(raw, one);
+  return one;
+}
+
+function compileAnew(raw: unknown): One {
+  const {object, issues} = readObject(raw);
+  if (object === undefined) {
+    const {kind, name} = headOf(raw);
+    const problem = {kind, name, issues};
+    return isPolicyKind(kind) ? {problem, policy: newClosed(isJson(raw) ? raw : {}, {kind, name})} : {problem};
+  }
+  if (object.kind === 'ImagePolicyException') return {exception: compileException(object)};
+  return {policy: compilePolicy(object, nameOf(object))};
 }
 
 function isPolicyKind(kind: string): kind is PolicyKind {
