@@ -3,6 +3,7 @@ import {createInterface} from 'node:readline/promises';
 import {CommandError, EXIT, type Command} from '../../proc/command.ts';
 import {printable} from '../../proc/printable.ts';
 import {CLUSTER_FLAGS, onCluster} from '../flags.ts';
+import {disarm} from '../../webhook/controller/disarm.ts';
 import {removeFromNodes, type NodeRemoval} from '../remove.ts';
 
 const MINUTES = 5;
@@ -25,12 +26,14 @@ export const command: Command = {
   epilogue:
     "Switches the webhook off and has every agent give its node's files back; nothing is deleted. It ends when each node has\n" +
     'proved that no file names an agent any more, and exits with 1 if one has not. Until then nodes pull as before, afterwards\n' +
-    'from the registries. `kubectl apply -k manifests/` takes it back.',
+    'from the registries. `kubectl apply -k manifests/` takes it back, and so does\n' +
+    '`kubectl annotate namespace noost-system noost.dev/webhook-` for the webhook.',
   run: async (typed) =>
     await onCluster(typed, async (client, {namespace, json}) => {
       const timeoutMs = readMinutes(typed.flags['timeout']) * 60_000;
       if (typed.flags['yes'] !== true) await confirm(`${namespace} on ${client.server.host}`);
       const told = (one: NodeRemoval): void => void (json || process.stderr.write(`${printable(lineOf(one))}\n`));
+      if ((await disarm({client, namespace})) && !json) process.stderr.write('the webhook is switched off\n');
       const nodes = await removeFromNodes(client, namespace, {timeoutMs, told});
       if (nodes === undefined)
         throw new CommandError(

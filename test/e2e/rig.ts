@@ -100,19 +100,30 @@ export class ClusterRig implements AsyncDisposable {
     return image;
   }
 
-  /** `kubectl apply -k` of an overlay with settings of the agent's besides those that are shipped. */
-  async overlay(base: string, agent: object): Promise<string> {
+  /**
+   * An overlay over a folder of manifests/ as a user would make it: with settings besides those that are shipped.
+   * @returns its folder, for `kubectl apply -k`.
+   */
+  async overlay(base: string, settings: {readonly agent: object; readonly webhook: object}): Promise<string> {
     const folder = join(this.folder, 'overlay');
     await mkdir(folder, {recursive: true});
-    const shipped = parse(await readFile(join(CHECKOUT, 'manifests/base/agent/agent.yaml'), 'utf8')) as object;
-    await writeFile(join(folder, 'agent.yaml'), JSON.stringify({...shipped, ...agent}, undefined, 2));
+    for (const [part, more] of Object.entries(settings)) {
+      const text = await readFile(join(CHECKOUT, `manifests/base/${part}/${part}.yaml`), 'utf8');
+      await writeFile(
+        join(folder, `${part}.yaml`),
+        JSON.stringify({...(parse(text) as object), ...more}, undefined, 2),
+      );
+    }
+    const replaced = (part: string): object => {
+      return {name: `noost-${part}-config`, namespace: NAMESPACE, behavior: 'replace', files: [`${part}.yaml`]};
+    };
     await writeFile(
       join(folder, 'kustomization.yaml'),
       JSON.stringify({
         apiVersion: 'kustomize.config.k8s.io/v1beta1',
         kind: 'Kustomization',
         resources: [relative(folder, join(CHECKOUT, 'manifests', base))],
-        configMapGenerator: [{name: 'noost-agent', namespace: NAMESPACE, behavior: 'replace', files: ['agent.yaml']}],
+        configMapGenerator: Object.keys(settings).map(replaced),
       }),
     );
     return folder;
