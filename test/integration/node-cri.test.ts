@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {join} from 'node:path';
 import {test} from 'node:test';
 import {askers, IMAGE, newNodeStage, untilNamed, type NodeStage} from '../node-stage.ts';
-import {CONTAINERD_2_CRI} from '../peers/containerd2.ts';
+import {CONTAINERDS_WITH_CRI} from '../peers/containerd2.ts';
 import {Cri} from '../peers/cri.ts';
 import {goPrograms} from '../peers/go-program.ts';
 
@@ -29,26 +29,26 @@ const LIST = 'config_path = "FOLDER/certs.d:/etc/docker/certs.d"\n';
 
 interface Case {
   readonly what: string;
-  readonly version: 2 | 3;
+  /** @default Debian's 1.6 */
+  readonly built?: keyof typeof CONTAINERDS_WITH_CRI;
   readonly more: string;
   /** Whether what the kubelet pulls comes through the agent, and what `doctor` says of the configuration. */
   readonly works: boolean;
   readonly problems: readonly string[];
 }
 
+const EKS = `${NEW}discard_unpacked_layers = true\n${NEW_REGISTRY}${LIST}`;
 const CASES: readonly Case[] = [
-  {what: "Debian's containerd with one folder", version: 2, more: OLD + ONE, works: true, problems: []},
-  {what: "Debian's containerd with a list", version: 2, more: OLD + LIST, works: true, problems: ['list']},
-  {what: "Debian's containerd without a folder", version: 2, more: OLD, works: false, problems: ['not-set']},
-  {what: 'containerd 2.2.0 with one folder', version: 3, more: NEW + NEW_REGISTRY + ONE, works: true, problems: []},
-  {what: 'containerd 2.2.0 with a list', version: 3, more: NEW + NEW_REGISTRY + LIST, works: false, problems: ['list']},
-  {
-    what: 'containerd 2.2.0 with a list as EKS has it',
-    version: 3,
-    more: `${NEW}discard_unpacked_layers = true\n${NEW_REGISTRY}${LIST}`,
-    works: true,
-    problems: [],
-  },
+  {what: 'one folder', more: OLD + ONE, works: true, problems: []},
+  {what: 'a list', more: OLD + LIST, works: true, problems: ['list']},
+  {what: 'no folder', more: OLD, works: false, problems: ['not-set']},
+  {built: '1.7.27', what: 'one folder', more: OLD + ONE, works: true, problems: []},
+  {built: '2.0.5', what: 'one folder', more: NEW + NEW_REGISTRY + ONE, works: true, problems: []},
+  {built: '2.0.5', what: 'no folder', more: NEW + NEW_REGISTRY, works: false, problems: ['not-set']},
+  {built: '2.2.0', what: 'one folder', more: NEW + NEW_REGISTRY + ONE, works: true, problems: []},
+  {built: '2.2.0', what: 'no folder', more: NEW + NEW_REGISTRY, works: false, problems: ['not-set']},
+  {built: '2.2.0', what: 'a list', more: NEW + NEW_REGISTRY + LIST, works: false, problems: ['list']},
+  {built: '2.2.0', what: 'a list as EKS has it', more: EKS, works: true, problems: []},
 ];
 
 async function problemsOf({agent, folder}: NodeStage): Promise<string[]> {
@@ -59,17 +59,15 @@ async function problemsOf({agent, folder}: NodeStage): Promise<string[]> {
   return problems.map(({code}) => code).filter((code) => code !== 'hides-default' && code !== 'not-installed');
 }
 
-for (const {what, version, more, works, problems} of CASES) {
-  test(`${what}: the kubelet's pulls ${works ? 'come through the agent' : 'pass it by'}, and doctor knows`, async (t) => {
+for (const {what, built, more, works, problems} of CASES) {
+  const name = `${built === undefined ? "Debian's containerd" : `containerd ${built}`} with ${what}`;
+  test(`${name}: the kubelet's pulls ${works ? 'come through the agent' : 'pass it by'}, and doctor knows`, async (t) => {
     await using stack = new AsyncDisposableStack();
-    const programs = version === 3 ? await goPrograms(t, CONTAINERD_2_CRI) : undefined;
-    if (version === 3 && programs === undefined) return;
-    const stage = await newNodeStage(t, stack, {
-      version,
-      more,
-      cri: true,
-      ...(programs === undefined ? {} : {programs}),
-    });
+    const programs = built === undefined ? undefined : await goPrograms(t, CONTAINERDS_WITH_CRI[built]);
+    if (built !== undefined && programs === undefined) return;
+    const version = more.startsWith(NEW) ? 3 : 2;
+    const own = programs === undefined ? {} : {programs};
+    const stage = await newNodeStage(t, stack, {version, more, cri: true, ...own});
     if (stage === undefined) return;
     if (problems.length === 0) await untilNamed(stage, true);
     using cri = new Cri(stage.containerd.socket);

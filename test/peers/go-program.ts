@@ -57,7 +57,8 @@ async function build({module, version, packages, tags = []}: GoPrograms, folder:
     await run('chmod', ['-R', 'u+w', source]); // the module cache is read-only
     const out = join(work, 'out');
     await mkdir(out);
-    const flags = ['-buildvcs=false', '-trimpath', '-tags', tags.join(','), '-o', `${out}/`];
+    // Some come with half of a vendor folder.
+    const flags = ['-mod=mod', '-buildvcs=false', '-trimpath', '-tags', tags.join(','), '-o', `${out}/`];
     await run('go', ['build', ...flags, ...packages.map((path) => `./${path}`)], {cwd: source, timeoutMs: BUILD_MS});
     await mkdir(join(folder, '..'), {recursive: true});
     await rm(folder, {recursive: true, force: true});
