@@ -57,7 +57,7 @@ async function newRig(config: Partial<UpstreamConfig> = {}): Promise<ResolverRig
       now += ms;
     },
     resolve: async (tag = 'v1', expected, as = rights) =>
-      (await resolver.resolve({name: NAME, tag, rights: as, expected}, AbortSignal.timeout(5_000))).digest,
+      (await resolver.resolve({name: NAME, tag, rights: as, expected}, AbortSignal.timeout(60_000))).digest,
     asked: () => rig.fake.lines('registry').splice(0),
     [Symbol.asyncDispose]: () => rig[Symbol.asyncDispose](),
   };
