@@ -78,7 +78,12 @@ export async function runAgent(config: AgentConfig, load: () => Promise<AgentCon
     greet(log, config, addresses, listening[0]?.address ?? '');
     await warnOfLowDisk(agent);
     agent.kubernetes = await joinCluster(agent);
-    agent.node = await keepNode({...agent, listening: registries, notReady: () => whyNotReady(agent)});
+    agent.node = await keepNode({
+      ...agent,
+      listening: registries,
+      notReady: () => whyNotReady(agent),
+      secretChanged: async () => agent.doors?.reload(agent.config),
+    });
     await stop;
     log.info('stopping: transfers under way may finish', {drainSeconds: agent.config.drainMs / 1000});
   } finally {

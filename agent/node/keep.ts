@@ -12,6 +12,8 @@ interface Served {
   /** In the order of `config.listeners`. */
   readonly listening: readonly {readonly address: string}[];
   notReady(): string | undefined;
+  /** The listeners read their secrets again. */
+  secretChanged(): Promise<void>;
 }
 
 /** Makes the secret that the listeners and the node's files share, before either is there. */
@@ -58,8 +60,7 @@ async function newKeeper(served: Served): Promise<NodePart | undefined> {
   const keeper = new NodeKeeper({
     config: config.node,
     url: `http://${address}`,
-    secret: async () =>
-      listener.secretFile === undefined ? undefined : parseSecret(await readFile(listener.secretFile, 'utf8')),
+    secret: await followSecret(listener.secretFile, served),
     notReady: () => served.notReady(),
     told: ({written, leftAlone, failed}) => {
       metrics.nodeFolders.set({outcome: 'written'}, written);
@@ -70,6 +71,22 @@ async function newKeeper(served: Served): Promise<NodePart | undefined> {
   });
   await keeper.start();
   return keeper;
+}
+
+/**
+ * The secret as it is now. One of our own making is made again if it is gone, or if the data folder could not be used
+ * when the agent began; what is written is what the listeners know.
+ */
+async function followSecret(file: string | undefined, served: Served): Promise<() => Promise<string | undefined>> {
+  if (file === undefined) return () => Promise.resolve(undefined);
+  const read = async (): Promise<string> => parseSecret(await readFile(file, 'utf8'));
+  const now = file === secretFileIn(served.config.dataDir) ? (): Promise<string> => ensureSecret(file) : read;
+  let known = await read().catch(() => undefined);
+  return async () => {
+    const secret = await now();
+    if (secret !== known) await served.secretChanged();
+    return (known = secret);
+  };
 }
 
 /** Of an agent that is to take all agents out of the node's files; also before it has begun. */
