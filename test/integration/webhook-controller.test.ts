@@ -144,6 +144,7 @@ test('arming: open until two replicas are ready, then closed for good; lifted by
   const untilPolicy = (what: string, wanted: string | undefined): Promise<unknown> =>
     poll(what, async () => (await failurePolicyOf(client, name)) === wanted);
   await untilPolicy('the configurations are made', 'Ignore');
+  await client.create(CLUSTER_IMAGE_POLICIES, {}, {metadata: {name: 'switched'}, spec: DENY});
   const addresses = ['192.0.2.1', '192.0.2.2', '192.0.2.3'];
   const slice = (ready: number): object => ({
     metadata: {name, labels: {'kubernetes.io/service-name': name}},
@@ -167,11 +168,15 @@ test('arming: open until two replicas are ready, then closed for good; lifted by
   await put(2);
   await annotate(null);
   await untilPolicy('it is armed again', 'Fail');
+  const said = (): Promise<string> => conditionOf(client, CLUSTER_IMAGE_POLICIES, 'switched');
+  await poll('it is in effect', async () => (await said()).startsWith('Ready True'));
   await annotate('off');
   await untilPolicy('the switch removes it', undefined);
   assert.deepEqual(await configurationsOf(client, name), [undefined, undefined]);
   assert.equal(replica.controller.notReady, undefined);
+  await poll('policies say so', async () => (await said()).startsWith('Ready False SwitchedOff'));
   await annotate(null);
+  await poll('and that they are in effect', async () => (await said()).startsWith('Ready True'));
   await untilPolicy('it comes back', 'Fail');
   await put(0);
   const template = {metadata: {labels: {app: name}}, spec: {containers: [{name: 'c', image: 'ghcr.io/a/b'}]}};

@@ -64,6 +64,7 @@ export class Controller implements AsyncDisposable {
         if (url !== undefined && this.namespaces.synced && !this.namespaces.owner)
           void ensureNamespace(client, namespace, log);
         wake();
+        this.#statusWakeup.wake();
       },
     });
     this.#policies = new PolicyWatch({
@@ -99,7 +100,11 @@ export class Controller implements AsyncDisposable {
         if (this.#certificates instanceof OwnCertificates) this.#certificates.recheck();
         await Promise.all([
           this.#keeper.keep(this.#keeperWakeup, signal),
-          keepPolicyStatus({client, policies: this.#policies, log, nowMs}, this.#statusWakeup, signal),
+          keepPolicyStatus(
+            {client, policies: this.#policies, log, nowMs, switch: () => this.namespaces.switch},
+            this.#statusWakeup,
+            signal,
+          ),
         ]);
       },
     });

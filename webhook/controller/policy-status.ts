@@ -6,6 +6,7 @@ import {keyOf} from '../../kube/object.ts';
 import type {Compiled} from '../policy/compile.ts';
 import {parseTime} from '../policy/read-object.ts';
 import type {PolicyProblem} from '../policy/shape.ts';
+import {SWITCH, type Switch} from './arming.ts';
 import {POLICY_TYPES, type Condition, type PolicyApiObject, type PolicyWatch} from './policy-watch.ts';
 import type {Wakeup} from './wakeup.ts';
 
@@ -19,6 +20,8 @@ export interface PolicyStatusOptions {
   readonly policies: PolicyWatch;
   readonly log: KubeLog;
   readonly nowMs: () => number;
+  /** `off`: nobody asks us about pods. */
+  readonly switch: () => Switch;
 }
 
 /**
@@ -26,7 +29,7 @@ export interface PolicyStatusOptions {
  * has an effect (`Active`), to the second that it ends.
  */
 export async function keepPolicyStatus(
-  {client, policies, log, nowMs}: PolicyStatusOptions,
+  {client, policies, log, nowMs, switch: switchNow}: PolicyStatusOptions,
   wakeup: Wakeup,
   signal: AbortSignal,
 ): Promise<void> {
@@ -39,8 +42,9 @@ export async function keepPolicyStatus(
     if (signal.aborted || compiled === undefined) continue;
     try {
       const names = namesOf(policies.objects());
+      const isOff = ({kind}: PolicyApiObject): boolean => kind !== 'ImagePolicyException' && switchNow() === 'off';
       await writeAll(policies.objects(), (object) =>
-        write(client, object, wantedFor(object, names, compiled, nowMs()), {signal, nowMs}),
+        write(client, object, isOff(object) ? OFF : wantedFor(object, names, compiled, nowMs()), {signal, nowMs}),
       );
       isFailing = false;
       waitMs = untilNextEnd(policies.objects(), nowMs());
@@ -75,6 +79,13 @@ async function writeAll(
 
 /** What there is to say of an object. */
 type Said = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
+
+const OFF: Said = {
+  type: 'Ready',
+  status: 'False',
+  reason: 'SwitchedOff',
+  message: `No pod is judged: our namespace is annotated ${SWITCH}=off`,
+};
 
 function wantedFor(
   object: PolicyApiObject,
