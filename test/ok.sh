@@ -14,6 +14,7 @@ if command -v go >/dev/null; then
   step kubernetes test/cluster/build kube-apiserver kube-controller-manager kubectl kube-scheduler kubelet kube-proxy
 fi
 step tests sh test/run.sh
+step cluster npm run --silent test:cluster
 after=$(status)
 if [ "$before" != "$after" ] || { [ "${CI:-}" = true ] && [ -n "$after" ]; }; then
   echo "ok: the checkout is not clean:" >&2

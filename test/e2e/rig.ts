@@ -1,4 +1,5 @@
 import {mkdir, mkdtemp, readFile, rm, writeFile} from 'node:fs/promises';
+import process from 'node:process';
 import {tmpdir} from 'node:os';
 import {join, relative} from 'node:path';
 import {parse} from 'yaml';
@@ -8,21 +9,29 @@ import {DockerRegistry, type RegistryAuth} from '../peers/docker-registry.ts';
 import {makeImage, type Image} from '../peers/image.ts';
 import {Kubernetes} from '../peers/kubernetes.ts';
 import {makeNoostImage} from '../peers/noost-image.ts';
+import {Prometheus} from '../peers/prometheus.ts';
 import {busyboxImage} from '../peers/sample-images.ts';
 import {Skopeo} from '../peers/skopeo.ts';
+import {run} from '../peers/run.ts';
 import {makeTree} from '../node-tree.ts';
+import {poll} from '../poll.ts';
+import {pod} from './workloads.ts';
 
 const CHECKOUT = join(import.meta.dirname, '../..');
 /** The control plane's address, as the nodes see it: upstream registries listen there. */
 const OUTSIDE = '10.77.0.1';
 export const NAMESPACE = 'noost-system';
 export const LOGIN = {username: 'robot', password: 'correct-horse'} as const;
+/** Scheduling, pulling and starting, on a machine that does much else. */
+export const POD_MS = 120_000;
+const AGENTS = 'app.kubernetes.io/component=agent';
 export const NODES = ['n1', 'n2'] as const;
 
 export interface Pod extends KubeObject {
   readonly spec: {readonly nodeName?: string; readonly containers: readonly {readonly image: string}[]};
   readonly status?: {
     readonly phase?: string;
+    readonly podIP?: string;
     readonly conditions?: readonly {readonly type: string; readonly status: string}[];
     readonly containerStatuses?: readonly {
       readonly ready: boolean;
@@ -31,6 +40,10 @@ export interface Pod extends KubeObject {
       readonly restartCount: number;
     }[];
   };
+}
+
+function isReady({status}: Pod): boolean {
+  return status?.containerStatuses?.every(({ready}) => ready) ?? false;
 }
 
 function inControlPlane({folder}: Kubernetes): readonly string[] {
@@ -129,8 +142,70 @@ export class ClusterRig implements AsyncDisposable {
     return folder;
   }
 
+  /** A real Prometheus outside, that asks all agents and webhooks as a PodMonitor would. */
+  async prometheus(pods: readonly Pod[]): Promise<Prometheus> {
+    const targets = pods.map(({metadata, spec, status}) => {
+      const component = metadata.labels?.['app.kubernetes.io/component'] ?? '';
+      const labels = {job: `${NAMESPACE}/noost-${component}`, pod: metadata.name ?? '', node: spec.nodeName ?? ''};
+      return {address: `${status?.podIP ?? ''}:${component === 'agent' ? '5057' : '5058'}`, labels};
+    });
+    const inside = inControlPlane(this.kubernetes);
+    return await Prometheus.start({folder: join(this.folder, 'prometheus'), listen: '127.0.0.1:9090', targets, inside});
+  }
+
   async pods(namespace: string, labelSelector?: string): Promise<readonly Pod[]> {
     return (await this.kubernetes.client.list<Pod>(PODS, {namespace, labelSelector})).items;
+  }
+
+  /** Waits until so many pods run, all of them. */
+  async running(label: string, count: number): Promise<readonly Pod[]> {
+    return await this.#ready('default', label, count);
+  }
+
+  async agents(): Promise<readonly Pod[]> {
+    return await this.#ready(NAMESPACE, AGENTS, NODES.length);
+  }
+
+  async agentOn(node: string): Promise<Pod> {
+    const found = (await this.agents()).find(({spec}) => spec.nodeName === node);
+    if (found === undefined) throw new Error(`no agent on ${node}`);
+    return found;
+  }
+
+  /** Makes a pod on a node and waits until it runs. @returns how long that took, in seconds. */
+  async timed(name: string, image: string, node: string): Promise<number> {
+    const begun = performance.now();
+    await this.apply(pod(name, image, {nodeName: node}));
+    await this.running(`app=${name}`, 1);
+    return (performance.now() - begun) / 1000;
+  }
+
+  async apply(text: string): Promise<void> {
+    await this.kubernetes.kubectl(['apply', '-f', '-'], text);
+  }
+
+  /** The program, as a person at a laptop runs it. @throws {Error} with what it wrote if it fails. */
+  async noost(...words: readonly string[]): Promise<string> {
+    const env = {...process.env, KUBECONFIG: this.kubernetes.kubeconfig};
+    return (await run(join(CHECKOUT, 'noost'), words, {env, timeoutMs: 400_000})).toString();
+  }
+
+  /** Bytes that all agents gave to their nodes. */
+  async served(): Promise<number> {
+    const all = await this.agents();
+    const counts = await Promise.all(all.map(async (one) => await this.metric(one, 'noost_response_bytes_total')));
+    return counts.reduce((sum, one) => sum + one, 0);
+  }
+
+  async #ready(namespace: string, label: string, count: number): Promise<readonly Pod[]> {
+    return await poll(
+      `${String(count)} pods of ${label} run`,
+      async () => {
+        const pods = await this.pods(namespace, label);
+        return pods.length === count && pods.every(isReady) && pods;
+      },
+      POD_MS,
+    );
   }
 
   /** A metric of a node's agent, its labels' values added up. */
