@@ -5,6 +5,7 @@ import {join} from 'node:path';
 import {after, test} from 'node:test';
 import {parse, parseAllDocuments, stringify} from 'yaml';
 import {Metrics} from '../../agent/metrics.ts';
+import {SHIPPED_BYTES} from '../../bench/scenarios/warm-large.ts';
 import {WebhookMetrics} from '../../webhook/metrics.ts';
 import {needs} from '../needs.ts';
 import {Kubernetes, needsKubernetes} from '../peers/kubernetes.ts';
@@ -75,6 +76,12 @@ test('install.yaml is what manifests/ renders to', async (t) => {
     rendered,
     'NOOST_TEST_UPDATE=1 npm test -- test/integration/manifests.test.ts',
   );
+});
+
+test('the bench measures the memory limit that is shipped', async () => {
+  const [daemonSet] = (await things('base/agent/daemonset.yaml')) as unknown as [{spec: {template: {spec: PodSpec}}}];
+  const [container] = daemonSet.spec.template.spec.containers;
+  assert.equal(container?.resources.limits.memory, `${String(SHIPPED_BYTES / 1024 ** 3)}Gi`);
 });
 
 test('no container has more than it needs', async (t) => {
