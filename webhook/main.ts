@@ -67,6 +67,7 @@ export async function runWebhook(config: WebhookConfig, load: () => Promise<Webh
       namespace: config.namespace,
       failurePolicy: config.failurePolicy,
     });
+    warnOfNoFallback(webhook);
     void tellWhenReady(webhook);
     await stop;
     log.info('stopping: reviews under way may finish', {drainSeconds: webhook.config.drainMs / 1000});
@@ -162,6 +163,7 @@ async function reload(webhook: Webhook, load: () => Promise<WebhookConfig>): Pro
     if (fixed.length > 0) log.warn('some settings change only with a restart', {settings: fixed.join(', ')});
     webhook.config = {...next, failurePolicy: webhook.config.failurePolicy, namespace: webhook.config.namespace};
     registries.reload(webhook.config);
+    warnOfNoFallback(webhook);
     log.setLevel(next.log.level);
     metrics.configReloaded.set(Date.now() / 1000);
     metrics.configReloadOk.set(1);
@@ -170,6 +172,15 @@ async function reload(webhook: Webhook, load: () => Promise<WebhookConfig>): Pro
     metrics.configReloadOk.set(0);
     log.error('the configuration was not reloaded: the old one stays', {error: (error as Error).message});
   }
+}
+
+/** Rewriting to the node's agent is the one setting by which a pull can be worse because of us: it is said aloud. */
+function warnOfNoFallback({config: {rewrite}, log}: Webhook): void {
+  if (rewrite.mode !== 'node') return;
+  log.warn(
+    'pods are rewritten to the agent of their node: where it does not answer they do not start, for their runtime has no other place to ask',
+    {endpoint: rewrite.endpoint},
+  );
 }
 
 /** Says once that it is ready, or every now and then why it is not. */

@@ -1,3 +1,4 @@
+import {flushCompileCache} from 'node:module';
 import process from 'node:process';
 import {KubeError} from '../../kube/error.ts';
 import {CommandError, EXIT, type Arguments, type Command} from '../../proc/command.ts';
@@ -64,6 +65,7 @@ async function run({flags}: Arguments): Promise<number> {
       process.stdout.write(renderWebhookConfig(config));
       return EXIT.ok;
     }
+    beRoomy();
     const {runWebhook} = await import('../main.ts');
     return await runWebhook(config, load);
   } catch (error) {
@@ -71,6 +73,20 @@ async function run({flags}: Arguments): Promise<number> {
       throw new CommandError(EXIT.failed, error.message, {cause: error});
     throw error;
   }
+}
+
+/**
+ * The launcher's young generation of 1 MB is the agent's, whose bytes are not on the heap. Reviews are: with 4 MB they cost a
+ * quarter less CPU (docs/performance.md). V8 reads it at its start, so this process begins anew, by execve(2).
+ */
+const YOUNG = '--max-semi-space-size=4';
+
+function beRoomy(): void {
+  const {execArgv, execPath, argv} = process;
+  if (process.execve === undefined || execArgv.includes(YOUNG)) return;
+  const others = execArgv.filter((flag) => !flag.startsWith('--max-semi-space-size'));
+  flushCompileCache(); // an exit would, and this is none
+  process.execve(execPath, [execPath, ...others, YOUNG, ...argv.slice(1)], process.env);
 }
 
 /** An address that is taken, and the like. */
