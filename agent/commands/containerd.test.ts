@@ -181,3 +181,18 @@ for (const [what, words, code, message] of [
     assert.match(ended.err, message);
   });
 }
+
+test('noost containerd install ends with 1 where nothing names the agent afterwards', async () => {
+  await using stage = await Stage.create();
+  for (const words of [
+    ['--certs-dir', '/opt/no/such/folder'],
+    ['--runtime', 'crio'],
+    ['--runtime', 'rke2'],
+  ]) {
+    const before = await describeTree(stage.root);
+    const ended = await stage.run('install', ...words);
+    assert.equal(ended.code, 1);
+    assert.match(ended.out, /left alone: there is no /);
+    assert.deepEqual(await describeTree(stage.root), before);
+  }
+});

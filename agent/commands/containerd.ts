@@ -194,9 +194,11 @@ async function readSecret(file: string): Promise<string> {
 async function doInstall(asked: Asked): Promise<number> {
   const {root, files, wanted, json} = asked;
   const outcomes = await files.install(wanted, {owner: MANUAL, since: new Date()});
-  const code = print(asked, outcomes);
+  const isThere = outcomes.some(({did}) => did === 'written' || did === 'unchanged');
+  const ended = print(asked, outcomes);
+  const code = isThere ? ended : EXIT.failed;
   if (json) return code;
-  if (files.afterwards !== undefined) process.stdout.write(`Now: ${files.afterwards}\n`);
+  if (isThere && files.afterwards !== undefined) process.stdout.write(`Now: ${files.afterwards}\n`);
   const report = await diagnose(root, files, wanted);
   if (report.problems.length > 0) process.stdout.write(`\n${renderReport(report)}`);
   return code;

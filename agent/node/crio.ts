@@ -1,8 +1,8 @@
 import {readdir, readFile} from 'node:fs/promises';
-import {join} from 'node:path';
+import {dirname, join} from 'node:path';
 import {SECRET_COMPONENT} from '../access/secret-path.ts';
 import {attempt, type Outcome, type Standing, type Wanted} from './certs-dir.ts';
-import {isAbsent, resolveOnHost} from './host-path.ts';
+import {exists, isAbsent, resolveOnHost} from './host-path.ts';
 import {restoreHosts, sweepFolder, writeHosts, type Wish, type Writer} from './hosts-file.ts';
 import {formatBlock, type Mark} from './hosts-mark.ts';
 import {asComponent, digestOf, NotMergeable, takeOut, type AgentHost} from './hosts-merge.ts';
@@ -47,9 +47,11 @@ export async function installCrio(root: string, {host, registries}: Wanted, writ
       return base + formatBlock(mark, names.map((name) => mirrorOf(name, host)).join(''));
     },
   };
-  const outcome = await attempt(DROP_IN, async () =>
-    (await writeHosts(placeIn(root), wish, writer)) ? 'written' : 'unchanged',
-  );
+  const outcome = await attempt(DROP_IN, async () => {
+    const all = dirname(DROP_INS);
+    if (!(await exists(root, all))) throw new NotMergeable(`there is no ${all}: CRI-O is not here`);
+    return (await writeHosts(placeIn(root), wish, writer)) ? 'written' : 'unchanged';
+  });
   return [...(outcome === undefined ? [] : [outcome]), ...leftAlone];
 }
 

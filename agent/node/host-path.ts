@@ -49,6 +49,17 @@ export function isAbsent(error: unknown): boolean {
   return code === 'ENOENT' || code === 'ENOTDIR';
 }
 
+/** Whether the host has something at `path`. @throws {Error} of the system, where it may not be asked. */
+export async function exists(root: string, path: string): Promise<boolean> {
+  try {
+    await lstat(join(root, await resolveOnHost(root, path)));
+    return true;
+  } catch (error) {
+    if (isAbsent(error)) return false;
+    throw error;
+  }
+}
+
 /** A name beside `path` for what is on its way: hidden, and ours to remove whenever it is found. */
 export function besides(path: string, id: string, kind: 'tmp' | 'gone'): string {
   return join(dirname(path), `.${basename(path)}.noost-${id}.${kind}`);

@@ -1,7 +1,6 @@
-import {lstat} from 'node:fs/promises';
 import {dirname, join} from 'node:path';
 import {attempt, type Outcome, type Standing, type Wanted} from './certs-dir.ts';
-import {isAbsent, resolveOnHost} from './host-path.ts';
+import {exists, resolveOnHost} from './host-path.ts';
 import {restoreHosts, sweepFolder, writeHosts, type Writer} from './hosts-file.ts';
 import {NotMergeable, takeOut} from './hosts-merge.ts';
 import {readHosts, type Place} from './hosts-state.ts';
@@ -20,7 +19,9 @@ export async function installRancher(
 ): Promise<Outcome[]> {
   const place = placeOf(root, which);
   const outcome = await attempt(REGISTRIES_YAML, async () => {
-    await mustBeThere(root, dirname(place.folder));
+    // Its own folder may be missing on an agent node; that of all of Rancher's is not.
+    const all = dirname(place.folder);
+    if (!(await exists(root, all))) throw new NotMergeable(`there is no ${all}: neither k3s nor RKE2 is here`);
     const wish = {
       hasSecret: host.secret !== undefined,
       merge: (base: string, _certificates: unknown, noted: Parameters<typeof mergeRegistries>[3]) =>
@@ -55,14 +56,4 @@ export async function inspectRancher(root: string, which: Rancher): Promise<Stan
 
 function placeOf(root: string, which: Rancher): Place {
   return {root, folder: RANCHER[which], name: REGISTRIES_YAML};
-}
-
-/** Its own folder may be missing on an agent node; that of all of Rancher's is not. */
-async function mustBeThere(root: string, folder: string): Promise<void> {
-  try {
-    await lstat(join(root, await resolveOnHost(root, folder)));
-  } catch (error) {
-    if (!isAbsent(error)) throw error;
-    throw new NotMergeable(`there is no ${folder}: neither k3s nor RKE2 is here`, {cause: error});
-  }
 }

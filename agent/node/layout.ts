@@ -1,7 +1,6 @@
-import {lstat} from 'node:fs/promises';
 import {join} from 'node:path';
 import {readContainerdConfig, type ContainerdConfig} from './containerd-config.ts';
-import {isAbsent, resolveOnHost} from './host-path.ts';
+import {exists} from './host-path.ts';
 
 /** A way in which Kubernetes comes with its containerd: where that one's configuration is. */
 export interface Distribution {
@@ -88,14 +87,4 @@ async function findDistribution(root: string, configFile: string | undefined): P
   for (const one of DISTRIBUTIONS)
     if ((await exists(root, one.configFile)) || (await exists(root, join(one.configFile, '../certs.d')))) return one;
   return PLAIN;
-}
-
-async function exists(root: string, path: string): Promise<boolean> {
-  try {
-    await lstat(join(root, await resolveOnHost(root, path)));
-    return true;
-  } catch (error) {
-    if (isAbsent(error)) return false;
-    throw error;
-  }
 }

@@ -25,13 +25,15 @@ export function secretFileIn(dataDir: string): string {
  * The secret between this node's runtime and us, made if there is none: lower-case hexadecimal, for it also has to be a
  * component of a repository's path. It stays the same over restarts, so that what stands in hosts.toml is right from the
  * first moment of the next one; to change it, remove the file and restart.
- * @throws {Error} of the system; SyntaxError if the file holds no secret.
+ * @throws {Error} of the system; EINVAL if the file holds no secret.
  */
 export async function ensureSecret(file: string): Promise<string> {
   for (;;) {
     try {
       return parseSecret(await readFile(file, 'utf8'));
     } catch (error) {
+      if (error instanceof SyntaxError)
+        throw Object.assign(new Error(`${file} holds no secret: remove it, and another is made`), {code: 'EINVAL'});
       if (!isAbsent(error)) throw error;
     }
     const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;

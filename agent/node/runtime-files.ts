@@ -1,9 +1,8 @@
-import {lstat} from 'node:fs/promises';
-import {dirname, join} from 'node:path';
+import {dirname} from 'node:path';
 import {inspect, install, uninstall, type Outcome, type Standing, type Wanted} from './certs-dir.ts';
 import {DROP_IN, DROP_INS, inspectCrio, installCrio, uninstallCrio} from './crio.ts';
 import {findings, type Finding} from './findings.ts';
-import {isAbsent, resolveOnHost} from './host-path.ts';
+import {exists} from './host-path.ts';
 import type {Writer} from './hosts-file.ts';
 import {findLayout, type Said} from './layout.ts';
 
@@ -96,19 +95,8 @@ async function rancherFiles(root: string, which: 'k3s' | 'rke2'): Promise<Runtim
 }
 
 async function notThere(root: string, folder: string, what: string): Promise<Finding[]> {
-  try {
-    await lstat(join(root, await resolveOnHost(root, folder)));
-    return [];
-  } catch (error) {
-    if (!isAbsent(error)) throw error;
-    const message = `there is no ${folder}: is ${what} on this node?`;
-    return [
-      {
-        level: 'error',
-        code: 'no-folder',
-        message,
-        todo: 'choose another --runtime, or say where the node is: --host-root FOLDER',
-      },
-    ];
-  }
+  if (await exists(root, folder)) return [];
+  const message = `there is no ${folder}: is ${what} on this node?`;
+  const todo = 'choose another --runtime, or say where the node is: --host-root FOLDER';
+  return [{level: 'error', code: 'no-folder', message, todo}];
 }
