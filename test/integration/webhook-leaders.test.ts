@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import {X509Certificate} from 'node:crypto';
+import {readFile} from 'node:fs/promises';
+import {join} from 'node:path';
 import {after, test, type TestContext} from 'node:test';
 import {connect} from 'node:tls';
 import type {KubeObject} from '../../kube/object.ts';
@@ -138,6 +140,31 @@ test('the Lease: who takes it by force leads alone; deleted, it is made again', 
   await untilRepaired(on);
   assert.ok(again.child.running);
 });
+
+test(
+  'an API server that hangs: nobody leads; when it answers again one does, and new policies take effect',
+  {timeout: 300_000},
+  async (t) => {
+    const pair = await replicas(t);
+    if (!pair) return;
+    const {on, all} = pair;
+    await leaderOf(all);
+    const pid = Number(await readFile(join(on.kubernetes.folder, 'pid', 'apiserver'), 'utf8'));
+    process.kill(pid, 'SIGSTOP');
+    try {
+      await poll('nobody leads', async () => (await leadersOf(all)).length === 0, 60_000);
+      for (const replica of all.filter(({child}) => child.running))
+        assert.equal((await replica.ask('/readyz')).status, 200, 'it goes on with what it knows');
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    await poll('one leads', async () => (await leadersOf(all)).length === 1, 90_000);
+    const namespace = await on.namespace('after-hanging');
+    await on.policy(namespace, {default: 'Deny', rules: []});
+    await refused(on.create(namespace, pod(['evil/x']), {dryRun: true}));
+    await untilRepaired(on);
+  },
+);
 
 interface Secret extends KubeObject {
   readonly data: Readonly<Record<string, string>>;
