@@ -38,7 +38,8 @@ test('every example of the documentation is a configuration, but for the files i
     ['configuration.md', 'registry.md'].map((name) => readFile(join(docs, name), 'utf8')),
   );
   const examples = [...pages.join('\n').matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, yaml = '']) => yaml);
-  assert.ok(examples.length >= 6);
+  examples.push(await readFile(join(docs, '../manifests/registry/registry.yaml'), 'utf8'));
+  assert.ok(examples.length >= 7);
   await using folder = await newFolder();
   for (const [i, yaml] of examples.entries()) {
     const path = join(folder.path, `${String(i)}.yaml`);

@@ -102,10 +102,23 @@ export function prepareFolder(root: string): Folder {
       `${root} has layout version ${JSON.stringify(version)}, this program knows ${HOSTED_VERSION} and earlier: run the version that ` +
         'made it, or point --data at an empty folder (a cache fills itself again)',
     );
-  chmodSync(root, 0o700); // D-031: also where somebody made the folder beforehand
+  makePrivate(root);
   for (const path of [folder.blobs, folder.ingest, folder.quarantine]) mkdirSync(path, {recursive: true, mode: 0o700});
   if (version === undefined) writeVersion(root, CACHE_VERSION);
   return folder;
+}
+
+/** D-031: also where somebody made the folder beforehand. @throws {Error} of `node:fs`. */
+function makePrivate(root: string): void {
+  try {
+    chmodSync(root, 0o700);
+  } catch (error) {
+    const {code} = error as NodeJS.ErrnoException;
+    if (code !== 'EPERM') throw error;
+    // As a volume's own folder is, which is root's whoever the pod runs as.
+    const message = `EPERM: ${root} belongs to another user and cannot be made private: use a folder below it, such as ${join(root, 'data')}`;
+    throw Object.assign(new Error(message, {cause: error}), {code});
+  }
 }
 
 /** Makes a folder one that images can be hosted in. @throws {Error} of `node:fs`. */

@@ -50,6 +50,12 @@ function inControlPlane({folder}: Kubernetes): readonly string[] {
   return [join(CHECKOUT, 'test/cluster/cluster'), 'on', folder, 'cp'];
 }
 
+/** Of each part that is configured otherwise than it is shipped. */
+export interface OverlaySettings {
+  readonly agent?: object;
+  readonly webhook?: object;
+}
+
 /** A cluster of two nodes with Noost's image on them, and three registries outside, under public names. */
 export class ClusterRig implements AsyncDisposable {
   readonly folder: string;
@@ -117,10 +123,15 @@ export class ClusterRig implements AsyncDisposable {
    * An overlay over a folder of manifests/ as a user would make it: with settings besides those that are shipped.
    * @returns its folder, for `kubectl apply -k`.
    */
-  async overlay(base: string, settings: {readonly agent: object; readonly webhook: object}): Promise<string> {
-    const folder = join(this.folder, 'overlay');
+  async overlay(base: string, settings: OverlaySettings): Promise<string> {
+    return await ClusterRig.overlayIn(this.folder, base, settings);
+  }
+
+  /** The same in another folder. */
+  static async overlayIn(parent: string, base: string, settings: OverlaySettings): Promise<string> {
+    const folder = join(parent, 'overlay');
     await mkdir(folder, {recursive: true});
-    for (const [part, more] of Object.entries(settings)) {
+    for (const [part, more] of Object.entries(settings) as [string, object][]) {
       const text = await readFile(join(CHECKOUT, `manifests/base/${part}/${part}.yaml`), 'utf8');
       await writeFile(
         join(folder, `${part}.yaml`),

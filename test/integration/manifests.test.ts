@@ -86,15 +86,15 @@ test('the bench measures the memory limit that is shipped', async () => {
 
 test('no container has more than it needs', async (t) => {
   if (!needsKubernetes(t)) return;
-  for (const overlay of await overlays())
+  for (const overlay of [...(await overlays()), 'registry'])
     for (const thing of await renderedThings(overlay)) {
-      if (thing.kind !== 'DaemonSet' && thing.kind !== 'Deployment') continue;
+      if (!['DaemonSet', 'Deployment', 'StatefulSet'].includes(thing.kind)) continue;
       const {spec} = thing as unknown as {spec: {template: {spec: PodSpec}}};
       const {containers, securityContext, ...pod} = spec.template.spec;
       assert.equal(securityContext.seccompProfile.type, 'RuntimeDefault');
       assert.equal(pod.nodeSelector['kubernetes.io/os'], 'linux');
       assert.equal(pod.hostPID ?? pod.hostIPC ?? false, false);
-      if (thing.kind === 'Deployment') assert.equal(securityContext.runAsNonRoot, true);
+      if (thing.kind !== 'DaemonSet') assert.equal(securityContext.runAsNonRoot, true);
       for (const container of containers) {
         assert.deepEqual(container.securityContext, {
           allowPrivilegeEscalation: false,
