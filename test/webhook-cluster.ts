@@ -43,9 +43,9 @@ export class WebhookCluster implements AsyncDisposable {
     this.webhook = webhook;
   }
 
-  static async start(options: WebhookOptions = {}): Promise<WebhookCluster> {
+  static async start(options: WebhookOptions & {readonly registryAuth?: 'basic'} = {}): Promise<WebhookCluster> {
     await using stack = new AsyncDisposableStack();
-    const registry = stack.use(await FakeRegistry.start());
+    const registry = stack.use(await FakeRegistry.start({auth: options.registryAuth ?? 'none'}));
     const kubernetes = stack.use(await Kubernetes.start());
     await kubernetes.apply('manifests/crds');
     const config = {upstreams: upstreamsAt(registry.url), ...options.config};
