@@ -6,6 +6,8 @@ import {connect} from '../../kube/connect.ts';
 import type {KubeClient} from '../../kube/client.ts';
 import type {KubeObject, ResourceType} from '../../kube/object.ts';
 import {MUTATING_WEBHOOKS, NAMESPACES, PODS, SECRETS, VALIDATING_WEBHOOKS} from '../../kube/resources.ts';
+import {newAuthority, newLeaf} from '../../webhook/controller/issue-certificate.ts';
+import {dataOf, type Certificates} from '../../webhook/controller/tls-secret.ts';
 import type {WebhookConfiguration} from '../../webhook/controller/webhook-configurations.ts';
 import {startReplica, type Replica} from '../controller-rig.ts';
 import {Kubernetes, needsKubernetes} from '../peers/kubernetes.ts';
@@ -139,6 +141,39 @@ test('certificates: a Secret that is damaged comes back, one that is deleted com
   const trusted = Buffer.from(bundle.webhooks?.[0]?.clientConfig.caBundle ?? '', 'base64').toString();
   assert.equal(trusted.match(/BEGIN CERTIFICATE/g)?.length, 2);
 });
+
+/** Secrets that a replica may find when it starts, after a long time or after somebody's hand. */
+const FOUND: Readonly<Record<string, () => Promise<object>>> = {
+  'whose CA has ended': async () => ({data: dataOf(await issued(11 * 365)), type: 'kubernetes.io/tls'}),
+  'whose leaf has ended': async () => ({data: dataOf(await issued(200)), type: 'kubernetes.io/tls'}),
+  'that is immutable, and empty': () => Promise.resolve({immutable: true}),
+  'of another type, with nonsense': () => Promise.resolve({type: 'Opaque', data: {'tls.crt': 'bm9uc2Vuc2U='}}),
+};
+
+/** As it was made so many days ago. */
+async function issued(daysAgo: number): Promise<Certificates> {
+  const nowMs = Date.now() - daysAgo * 86_400_000;
+  const authority = await newAuthority(nowMs);
+  const leaf = await newLeaf(authority, ['127.0.0.1'], {nowMs, lifetimeMs: 90 * 86_400_000});
+  return {authority, leaf, previous: [], problems: []};
+}
+
+for (const [i, [what, newSecret]] of Object.entries(FOUND).entries()) {
+  test(`certificates: a Secret ${what} is put right at the start`, async (t) => {
+    const kubernetes = await cluster(t);
+    if (!kubernetes) return;
+    const {client} = kubernetes;
+    const namespace = await kubernetes.namespace(`found-${String(i)}`);
+    await client.create(SECRETS, {namespace}, {metadata: {name: `hook-${namespace}-tls`}, ...(await newSecret())});
+    await using replica = await startReplica({client, namespace});
+    await replica.untilReady();
+    const {validToDate} = await served(replica);
+    assert.ok(validToDate.getTime() > Date.now());
+    const pod = {metadata: {name: 'p'}, spec: {containers: [{name: 'c', image: 'ghcr.io/a/b'}]}};
+    await client.create(PODS, {namespace: 'default'}, pod, {dryRun: true});
+    assert.ok(replica.reviews.includes('/validate'));
+  });
+}
 
 test('a replica whose clock is wrong makes certificates and ends exceptions by the clock of the API server', async (t) => {
   const kubernetes = await cluster(t);
