@@ -1,4 +1,4 @@
-import {constants, fdatasync, fstatSync, ftruncate, openSync, writev} from 'node:fs';
+import {constants, fstatSync, ftruncate, openSync, writev} from 'node:fs';
 import {promisify} from 'node:util';
 import {type Algorithm, type Digest, splitDigest} from '../../../oci/digest.ts';
 import {IntegrityError} from '../../../oci/error.ts';
@@ -10,11 +10,9 @@ import {SharedFd} from '../../store/shared-fd.ts';
 import type {LetGo, UploadBytes} from '../contract.ts';
 import type {DiskSpace} from './space.ts';
 
-const [writevAt, syncData, truncate] = [promisify(writev), promisify(fdatasync), promisify(ftruncate)];
+const [writevAt, truncate] = [promisify(writev), promisify(ftruncate)];
 /** writev(2) takes no more buffers than this (IOV_MAX). */
 const MAX_BUFFERS = 1024;
-/** So much is written before the disk is asked to begin with it: the end of a large upload then waits for little. */
-const WRITEBACK_BYTES = 64 << 20;
 
 export interface DiskUploadParts {
   readonly path: string;
@@ -34,9 +32,6 @@ export class DiskUpload implements UploadBytes {
   /** Follows the writer from the first byte of this process on. */
   #hash: HashJob | undefined;
   #offset: number;
-  /** Where the last write-back began; one at a time. */
-  #flushedAt: number;
-  #flushing: Promise<void> | undefined;
   #ended = false;
 
   /** Goes on where the file ends. @throws {Error} of `node:fs`. */
@@ -44,7 +39,6 @@ export class DiskUpload implements UploadBytes {
     this.#parts = parts;
     this.#file = new SharedFd(openSync(parts.path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600));
     this.#offset = fstatSync(this.#file.fd).size;
-    this.#flushedAt = this.#offset;
   }
 
   get offset(): number {
@@ -59,14 +53,12 @@ export class DiskUpload implements UploadBytes {
       (this.#hash ??= this.#newHash()).follow(this.#offset);
       rest = restAfter(rest, count);
     }
-    this.#beginWriteback();
   }
 
   async rewind(offset: number): Promise<void> {
     if (offset >= this.#offset) return;
     await truncate(this.#file.fd, offset);
     this.#offset = offset;
-    this.#flushedAt = Math.min(this.#flushedAt, offset);
     this.#hash?.drop();
     this.#hash = undefined;
   }
@@ -76,7 +68,6 @@ export class DiskUpload implements UploadBytes {
     fault('hosted.upload.hashed');
     if (hex !== splitDigest(digest).hex)
       throw new IntegrityError(`The upload's ${this.#offset} bytes have another digest than ${digest}`);
-    await this.#flushing;
     return await this.#parts.publish(digest, this.#parts.path, this.#file, mayTell);
   }
 
@@ -109,18 +100,6 @@ export class DiskUpload implements UploadBytes {
           throw new StoreFullError('The disk of this registry is full', {cause: error});
       }
     }
-  }
-
-  #beginWriteback(): void {
-    if (this.#flushing !== undefined || this.#offset - this.#flushedAt < WRITEBACK_BYTES) return;
-    this.#flushedAt = this.#offset;
-    const release = this.#file.retain();
-    this.#flushing = syncData(this.#file.fd)
-      .catch(() => undefined) // the sync at the end tells
-      .finally(() => {
-        release();
-        this.#flushing = undefined;
-      });
   }
 
   /** Of another algorithm than was followed: the file is read once more. */

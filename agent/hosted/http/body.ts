@@ -2,8 +2,18 @@ import type {IncomingMessage} from 'node:http';
 import {OciError} from '../../../oci/error.ts';
 import {ClientGone} from '../../http/send.ts';
 
-/** So much of a body waits for the disk; more waits in the client. */
-const WAITING_BYTES = 1 << 20;
+/** So much of all bodies waits for the disk, and of each so much at the least and at the most; more waits in the client. */
+const ALL_WAITING_BYTES = 32 << 20;
+const LEAST_WAITING_BYTES = 256 << 10;
+/** Larger ones than this only drive what was received out of the processor's caches before it is written. */
+const MOST_WAITING_BYTES = 1 << 20;
+
+/** Bodies that are being read. */
+let reading = 0;
+
+function waitingBytes(): number {
+  return Math.max(LEAST_WAITING_BYTES, Math.min(MOST_WAITING_BYTES, ALL_WAITING_BYTES / reading));
+}
 
 /**
  * Hands over a request's body as it comes, in as large pieces as have come meanwhile: memory is bounded, and neither a
@@ -17,14 +27,14 @@ export async function readBody(
   signal?: AbortSignal,
 ): Promise<void> {
   let waiting: Buffer[] = [];
-  let waitingBytes = 0;
+  let bytes = 0;
   let ended = req.complete && req.readableLength === 0;
   let moved = Promise.withResolvers<void>();
   const wake = (): void => moved.resolve();
   const onData = (chunk: Buffer): void => {
     waiting.push(chunk);
-    waitingBytes += chunk.length;
-    if (waitingBytes >= WAITING_BYTES) req.pause();
+    bytes += chunk.length;
+    if (bytes >= waitingBytes()) req.pause();
     wake();
   };
   const onEnd = (): void => {
@@ -33,13 +43,14 @@ export async function readBody(
   };
   req.on('data', onData).on('end', onEnd).on('close', wake).on('error', wake);
   signal?.addEventListener('abort', wake);
+  reading++;
   try {
     for (;;) {
       signal?.throwIfAborted();
       if (waiting.length > 0) {
         const chunks = waiting;
         waiting = [];
-        waitingBytes = 0;
+        bytes = 0;
         req.resume();
         await take(chunks);
       } else if (ended) {
@@ -52,6 +63,7 @@ export async function readBody(
       }
     }
   } finally {
+    reading--;
     req.off('data', onData).off('end', onEnd).off('close', wake).off('error', wake);
     signal?.removeEventListener('abort', wake);
   }
