@@ -8,6 +8,9 @@ import type {AdmissionRequest} from './admission/review.ts';
 import type {WebhookMetrics} from './metrics.ts';
 import type {Outcome} from './policy/shape.ts';
 
+/** Of a log line: a pod of thousands is not told in full. */
+const MAX_IMAGES = 100;
+
 export interface TellParts {
   readonly metrics: WebhookMetrics;
   readonly log: Pick<Log, 'info'>;
@@ -46,9 +49,17 @@ function auditOf({id, request, decision, ms}: Told): Readonly<Record<string, unk
     name: name === '' ? generatedName(object) : name,
     user: user.username,
     ...(dryRun && {dryRun}),
-    ...(decision.images.length > 0 && {images: decision.images}),
+    ...imagesOf(decision),
     ms: Math.round(ms * 100) / 100,
   };
+}
+
+/** Refused ones first, where there is not room for all. */
+function imagesOf({images}: Decision): object {
+  if (images.length === 0) return {};
+  if (images.length <= MAX_IMAGES) return {images};
+  const [refused, others] = [images.filter((one) => one.refused), images.filter((one) => !one.refused)];
+  return {images: [...refused, ...others].slice(0, MAX_IMAGES), moreImages: images.length - MAX_IMAGES};
 }
 
 function generatedName(object: AdmissionRequest['object']): string {

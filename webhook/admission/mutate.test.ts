@@ -238,3 +238,16 @@ test('mutating twice is mutating once, for every pod', async () => {
     {numRuns: 60},
   );
 });
+
+test('a pod of thousands of images has registries asked about a few, and the others wait for nobody', async () => {
+  await using rig = await AdmissionRig.start();
+  const many = Array.from({length: 2_000}, (_, i) => `reg.test/acme/app-${String(i)}:v1`);
+  const {patch, warnings} = await rig.review('mutate', pod([...many, ...many]));
+  assert.deepEqual(patch, {});
+  assert.equal(new Set(rig.fake.lines()).size, 64);
+  const bytes = warnings.reduce((sum, warning) => sum + Buffer.byteLength(warning), 0);
+  assert.ok(bytes <= 4096 && warnings.every((one) => one.length <= 256), String(bytes));
+  assert.match(warnings.at(-1) ?? '', /and \d+ more warnings/);
+  const last = rig.told[0]?.decision.images.at(-1);
+  assert.equal(last?.left, 'unresolved');
+});

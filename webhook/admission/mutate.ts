@@ -1,3 +1,4 @@
+import {boundWarnings} from '../policy/denial.ts';
 import {printImageReference} from '../../oci/image-reference.ts';
 import {UpstreamError} from '../../oci/error.ts';
 import {allow, type Decision, type ImageNote, type Replace} from './decision.ts';
@@ -7,6 +8,9 @@ import {planPins, type PinStep} from './pin-plan.ts';
 import {readChange} from './pod-change.ts';
 import type {AdmissionRequest} from './review.ts';
 import {pinned, renamed} from './write-image.ts';
+
+/** Different images of a pod that registries are asked about. No pod that is meant well comes near. */
+export const MAX_ASKED_FOR_POD = 64;
 
 /** One image's end: what it is now, and what there is to say of it. */
 interface Done {
@@ -27,13 +31,23 @@ export async function mutate(request: AdmissionRequest, context: ReviewContext):
   const steps = planPins(request, change, context.identities, context.pin);
   const rights = {namespace: request.namespace, secrets: pullSecretsOf(change.pod.spec)};
   const from = performance.now();
-  const done = await Promise.all(steps.map((step) => take(step, rights, context)));
+  const done = await Promise.all(bounded(steps).map((step) => take(step, rights, context)));
   if (steps.some(({act}) => act === 'pin')) context.phase('resolve', performance.now() - from);
   const patch = done.filter(({step, value}) => value !== step.image.written).map(replace);
   return allow('mutate', patch.length > 0 ? 'patched' : 'unchanged', {
     patch,
-    warnings: done.flatMap(({warning}) => (warning === undefined ? [] : [warning])),
+    warnings: boundWarnings(done.flatMap(({warning}) => (warning === undefined ? [] : [warning]))),
     images: done.map(({step: {image}, note}) => ({path: image.path, written: image.written, ...note})),
+  });
+}
+
+/** Who may create a pod could otherwise have us ask a registry thousands of questions by it. */
+function bounded(steps: readonly PinStep[]): readonly PinStep[] {
+  const asked = new Set<string>();
+  return steps.map((step) => {
+    if (step.act !== 'pin') return step;
+    if (asked.size < MAX_ASKED_FOR_POD) asked.add(step.image.written);
+    return asked.has(step.image.written) ? step : {...step, act: 'rename', why: 'unresolved'};
   });
 }
 
@@ -55,7 +69,15 @@ async function take(
       return {step, value: step.value, note: {pinned: step.value}};
     case 'rename': {
       const value = renamed(written, step.identity, names);
-      return {step, value, note: {canonical: printImageReference(step.identity), left: step.why}};
+      const note = {canonical: printImageReference(step.identity), left: step.why};
+      if (step.why !== 'unresolved') return {step, value, note};
+      const {path} = step.image;
+      return {
+        step,
+        value,
+        note,
+        warning: `${path}: ${written} is not pinned: its pod has more images than are asked about`,
+      };
     }
     case 'pin':
       return pin(step, pod, context);

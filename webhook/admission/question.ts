@@ -4,8 +4,10 @@ import type {ImageInObject, ImageInQuestion, Question, Resolution, Subject} from
 import type {PodPart} from '../policy/images-of.ts';
 import type {ReviewContext} from './context.ts';
 import {isReadable} from './identity.ts';
-import {whyNot} from './mutate.ts';
+import {MAX_ASKED_FOR_POD, whyNot} from './mutate.ts';
 import {pullSecretsOf} from './origin.ts';
+
+const TOO_MANY: Resolution = {found: false, why: 'its pod has more images than are asked about'};
 
 /** Nothing can be judged: who the pod is for cannot be learnt. It is refused, never skipped (policy-peers §7 46). */
 export class UnknowableError extends Error {
@@ -44,10 +46,11 @@ export async function proven(
   if (toProve.size === 0) return {question, unproven: []};
   const from = performance.now();
   const rights = {namespace: question.subject.namespace, secrets: pullSecretsOf(pod.spec)};
+  const asked = new Set([...new Set([...toProve].map(({written}) => written))].slice(0, MAX_ASKED_FOR_POD));
+  const ask = (image: ImageInQuestion): Resolution | Promise<Resolution> =>
+    asked.has(image.written) ? resolutionOf(image, rights, context) : TOO_MANY;
   const images = await Promise.all(
-    question.images.map(async (image) =>
-      toProve.has(image) ? {...image, resolution: await resolutionOf(image, rights, context)} : image,
-    ),
+    question.images.map(async (image) => (toProve.has(image) ? {...image, resolution: await ask(image)} : image)),
   );
   context.phase('resolve', performance.now() - from);
   return {
