@@ -94,11 +94,14 @@ export class ClusterRig implements AsyncDisposable {
     const corp = await registry('corp', {kind: 'basic', ...LOGIN});
     const rig = new ClusterRig({folder, kubernetes, hub, quay, corp});
     for (const node of NODES) {
+      // A file without any host counts for nothing with containerd 1.6.
+      const at = ({url}: DockerRegistry): string =>
+        `server = "${url}"\n[host."${url}"]\n  capabilities = ["pull", "resolve"]`;
       await makeTree(rig.certsOf(node), {
-        'docker.io/hosts.toml': {file: `# ours\nserver = "${hub.url}"\n`, mode: 0o640},
-        'registry.corp/hosts.toml': {file: `server = "${corp.url}"\n`},
-        'vault.corp/hosts.toml': {file: `server = "${corp.url}"\n`},
-        'broken.corp/hosts.toml': {file: `server = "${hub.url}"`},
+        'docker.io/hosts.toml': {file: `# ours\n${at(hub)}\n`, mode: 0o640},
+        'registry.corp/hosts.toml': {file: at(corp)},
+        'vault.corp/hosts.toml': {file: at(corp)},
+        'broken.corp/hosts.toml': {file: at(hub)},
       });
       await kubernetes.on(node, ['ctr', '-n', 'k8s.io', 'images', 'import', image.archive]);
     }
