@@ -83,6 +83,7 @@ export async function runAgent(config: AgentConfig, load: () => Promise<AgentCon
       listening: registries,
       notReady: () => whyNotReady(agent),
       secretChanged: async () => agent.doors?.reload(agent.config),
+      problem: (text) => agent.kubernetes?.warn('NodeConfigurationFailed', text),
     });
     await stop;
     log.info('stopping: transfers under way may finish', {drainSeconds: agent.config.drainMs / 1000});

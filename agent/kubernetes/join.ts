@@ -4,6 +4,7 @@ import type {RepositoryName} from '../../oci/source.ts';
 import type {UpstreamConfig} from '../../oci/upstream-config.ts';
 import type {Log} from '../../proc/log.ts';
 import type {AgentConfig} from '../config/shape.ts';
+import type {Events} from '../events.ts';
 import type {Puller} from '../pull/puller.ts';
 import type {Store} from '../store/contract.ts';
 import {VERSION} from '../version.ts';
@@ -18,12 +19,13 @@ export async function joinCluster(agent: {
   readonly log: Log;
   readonly store: Pick<Store, 'protect'>;
   readonly puller: Pick<Puller, 'reloaded'>;
+  readonly events: Pick<Events, 'degraded'>;
 }): Promise<KubernetesPart | undefined> {
-  const {config, log, store, puller} = agent;
+  const {config, log, store, puller, events} = agent;
   if (!isInCluster(process.env)) return undefined;
   try {
     const {startKubernetes} = await import('./kubernetes.ts');
-    return await startKubernetes({
+    const part = await startKubernetes({
       config: config.kubernetes,
       env: process.env,
       userAgent: `noost-agent/${VERSION}`,
@@ -31,6 +33,9 @@ export async function joinCluster(agent: {
       onLogins: () => puller.reloaded(), // what was refused without them is asked again
       log,
     });
+    const degraded = events.degraded();
+    if (degraded !== undefined) part.warn('DataFolderFailed', `The data folder cannot be used: ${degraded}`);
+    return part;
   } catch (error) {
     log.error('the cluster cannot be asked: there are no pull secrets, and no images are known to be in use', {
       error: (error as Error).message,

@@ -14,6 +14,8 @@ interface Served {
   notReady(): string | undefined;
   /** The listeners read their secrets again. */
   secretChanged(): Promise<void>;
+  /** Told what an administrator has to change. */
+  problem?(text: string): void;
 }
 
 /** Makes the secret that the listeners and the node's files share, before either is there. */
@@ -62,6 +64,7 @@ async function newKeeper(served: Served): Promise<NodePart | undefined> {
     url: `http://${address}`,
     secret: await followSecret(listener.secretFile, served),
     notReady: () => served.notReady(),
+    problem: (text) => served.problem?.(text),
     told: ({written, leftAlone, failed}) => {
       metrics.nodeFolders.set({outcome: 'written'}, written);
       metrics.nodeFolders.set({outcome: 'left_alone'}, leftAlone);

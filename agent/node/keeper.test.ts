@@ -22,6 +22,8 @@ class Stage implements AsyncDisposable {
   counts: Counts | undefined;
   readonly #stack: AsyncDisposableStack;
 
+  readonly problems: string[] = [];
+
   private constructor(root: string, url: string, stack: AsyncDisposableStack) {
     this.root = root;
     this.url = url;
@@ -60,6 +62,7 @@ class Stage implements AsyncDisposable {
       secret: () => Promise.resolve('0123456789abcdef0123'),
       notReady: () => this.reason,
       told: (counts) => (this.counts = counts),
+      problem: (text) => this.problems.push(text),
       log: {debug: say, info: say, warn: say, error: say, access: () => undefined, audit: () => undefined},
       everyMs: 20,
     });
@@ -158,5 +161,7 @@ test('NodeKeeper says once what it cannot do', async () => {
   await poll('some passes', async () => Promise.resolve(stage.counts?.leftAlone === 1));
   await new Promise((resolve) => setTimeout(resolve, 300)); // about fifteen passes
   assert.equal(stage.logged.filter((line) => line.includes('not all')).length, 1);
+  assert.equal(stage.problems.length, 1);
+  assert.match(stage.problems[0] ?? '', /^not all.*ghcr\.io left alone: it is not valid TOML/);
   await keeper.stop();
 });

@@ -15,6 +15,8 @@ export interface KeeperParts {
   notReady(): string | undefined;
   /** Told after each pass: folders that have us, folders that were left alone, folders that failed. */
   told(counts: Counts): void;
+  /** Told what is wrong, in words, when it changes. */
+  readonly problem?: (text: string) => void;
   readonly log: Log;
   /** @default the values below */
   readonly everyMs?: number;
@@ -155,7 +157,9 @@ export class NodeKeeper {
     const text = problems.join('\n');
     if (text === this.#said) return;
     this.#said = text;
-    if (text !== '') this.#parts.log[level](message, {problems: problems.slice(0, 20)});
+    if (text === '') return;
+    this.#parts.log[level](message, {problems: problems.slice(0, 20)});
+    this.#parts.problem?.(`${message}: ${text}`);
   }
 }
 
