@@ -41,6 +41,9 @@ for (const [target, expected] of [
   ['/v2/reg.example.com%3A5000/team/app/manifests/v1', 'hosted tag team/app'],
   ['/v2/f/reg.example.com:5000/other/manifests/v1', 'NAME_UNKNOWN'],
   ['/v2/f/reg.example.com:5000/team/app/manifests/v1', 'hosted tag team/app'],
+  ['/v2/REG.example.COM:5000/team/app/manifests/v1', 'hosted tag team/app'],
+  ['/v2/f/Reg.example.com:5000/team/app/manifests/v1', 'hosted tag team/app'],
+  ['/v2/REG.example.com:5000/other/manifests/v1', 'NAME_UNKNOWN'],
   ['/v2/reg.example.com:5001/other/manifests/v1', 'upstream reg.example.com:5001 other'],
   ['/v2/reg.example.com/other/manifests/v1', 'upstream reg.example.com other'],
   ['/v2/other/manifests/v1?ns=reg.example.com:5000&ns=ghcr.io', 'NAME_INVALID'],
@@ -56,6 +59,17 @@ for (const [target, expected] of [
     assert.equal(lead(target), expected);
   });
 }
+
+test('routeDirect: our own name in any spelling is never an upstream, not even where it is the default', () => {
+  const names = newOurNames({host: 'reg.test', names: ['team/**']});
+  for (const host of ['reg.test', 'REG.TEST', 'reg.test:443', 'Reg.Test:443']) {
+    assert.equal(lead(`/v2/${host}/team/app/manifests/v1`, names), 'hosted tag team/app', host);
+    assert.equal(lead(`/v2/team/app/manifests/v1?ns=${host}`, names), 'hosted tag team/app', host);
+    assert.equal(lead(`/v2/${host}/other/manifests/v1`, names), 'NAME_UNKNOWN', host);
+    assert.equal(lead(`/v2/f/${host}/other/manifests/v1`, names), 'NAME_UNKNOWN', host);
+  }
+  assert.equal(lead('/v2/other/manifests/v1', names, 'GET', 'reg.test'), 'NAME_UNKNOWN');
+});
 
 test('routeDirect: where all names are ours, none is looked for elsewhere, even one that looks like a registry', () => {
   assert.equal(lead('/v2/docker.io/library/alpine/manifests/1', ALL), 'hosted tag docker.io/library/alpine');
