@@ -238,6 +238,7 @@ async function makeFolders(
   const top = missing[0] ?? folder;
   const temporary = besides(top, randomBytes(6).toString('hex'), 'tmp');
   fault('node.folder');
+  await mkdir(temporary, {mode: FOLDER_MODE}); // recursive alone, Node says ENOENT of a read-only file system
   await mkdir(join(temporary, folder.slice(top.length)), {recursive: true, mode: FOLDER_MODE});
   await rename(
     await writeBeside(join(temporary, folder.slice(top.length), name), text, mode),

@@ -137,3 +137,35 @@ test('in a pod without capabilities, and with nothing but certs.d to write: inst
   await noost('uninstall');
   assert.deepEqual(await describeTree(node), before);
 });
+
+/** As Bottlerocket and Talos have it. */
+const READ_ONLY = `set -eu
+mount --bind "$1" "$1"
+mount -o remount,bind,ro "$1"
+"$2" containerd "$3" --host-root "$1" --json || test $? = 1`;
+
+test('where nothing can be written, install and doctor say so and what to do, and nothing is left behind', async (t) => {
+  if (!needs(t, 'root', 'unshare', 'mount')) return;
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'noost-ro-'));
+  const node = join(folder.path, 'node');
+  await makeTree(node, {
+    'etc/containerd/config.toml': {
+      file: `version = 2\n[plugins."${CRI}".registry]\nconfig_path = "/etc/containerd/certs.d"\n`,
+    },
+    'etc/containerd/certs.d/ghcr.io/hosts.toml': {file: 'server = "https://ghcr.io"\n'},
+  });
+  const before = await describeTree(node);
+  const program = join(dirname(dirname(import.meta.dirname)), 'noost');
+  const noost = async (action: string): Promise<Said> => {
+    const args = ['--mount', '--propagation', 'private', 'sh', '-c', READ_ONLY, 'sh', node, program, action];
+    return JSON.parse((await run('unshare', args, {env: environment(folder.path)})).toString()) as Said;
+  };
+  for (const {did, why = ''} of (await noost('install')).files) {
+    assert.equal(did, 'failed');
+    assert.match(why, /read-only: see noost containerd print/);
+  }
+  const codes = (await noost('doctor')).problems?.map(({code}) => code) ?? [];
+  assert.ok(codes.includes('not-writable') && codes.includes('not-installed'), codes.join(' '));
+  assert.deepEqual((await noost('uninstall')).files, []);
+  assert.deepEqual(await describeTree(node), before);
+});
