@@ -16,6 +16,8 @@ const CONFIRMED_MS = 10_000;
 const REVALIDATE_MS = 250;
 /** A cluster that starts anew asks for all its images at once; each that waits is a few hundred bytes. */
 const MAX_FLIGHTS = 4_096;
+/** When half of them fly, a registry may have so many: two that hang, named by somebody's pods, leave room for the others. */
+const FAIR_SHARE = 64;
 const PER_REGISTRY = 16;
 const MAX_WAITING = 2_048;
 
@@ -60,6 +62,8 @@ export class Resolver {
   readonly #known: KnownTags;
   readonly #gate = new Gate(PER_REGISTRY, MAX_WAITING);
   readonly #flights = new Map<string, Promise<TagRecord>>();
+  /** Registry → its flights. */
+  readonly #counts = new Map<string, number>();
 
   constructor(options: ResolverOptions) {
     this.#options = options;
@@ -161,15 +165,30 @@ export class Resolver {
     if (refusal !== undefined) return Promise.reject(new Remembered(refusal));
     const running = this.#flights.get(key);
     if (running !== undefined) return running;
-    const {name} = question;
-    if (this.#flights.size >= MAX_FLIGHTS)
+    const {registry} = question.name;
+    if (!this.#hasRoom(registry))
       return Promise.reject(
-        new UpstreamError('timeout', name.registry, 'too many images are being resolved at this moment'),
+        new UpstreamError('timeout', registry, 'too many images are being resolved at this moment'),
       );
-    const flight = this.#ask(key, question).finally(() => this.#flights.delete(key));
+    const flight = this.#ask(key, question).finally(() => {
+      this.#flights.delete(key);
+      this.#count(registry, -1);
+    });
     this.#flights.set(key, flight);
+    this.#count(registry, 1);
     flight.catch(() => undefined); // those who asked may have left
     return flight;
+  }
+
+  #hasRoom(registry: string): boolean {
+    if (this.#flights.size < MAX_FLIGHTS / 2) return true;
+    return this.#flights.size < MAX_FLIGHTS && (this.#counts.get(registry) ?? 0) < FAIR_SHARE;
+  }
+
+  #count(registry: string, by: 1 | -1): void {
+    const count = (this.#counts.get(registry) ?? 0) + by;
+    if (count === 0) this.#counts.delete(registry);
+    else this.#counts.set(registry, count);
   }
 
   async #ask(key: string, question: TagQuestion): Promise<TagRecord> {
