@@ -149,8 +149,8 @@ export class Controller implements AsyncDisposable {
     const {current} = this.served;
     if (current === undefined) return this.#certificates.problem ?? 'there is no certificate yet';
     if (this.namespaces.switch === 'off') return undefined; // nobody calls, as was wanted
-    const {trusted} = this.#configurations;
-    if (!this.#configurations.synced || trusted === undefined)
+    const {synced, inPlace, trusted = []} = this.#configurations;
+    if (!synced || !inPlace)
       return because(
         'the webhook configurations are not in place yet',
         this.#configurations.failure ?? this.#election.failure,

@@ -73,6 +73,11 @@ export class WebhookConfigurations implements AsyncDisposable {
     return this.#lists[kind].get(this.name);
   }
 
+  /** Whether the API server is told to call us, for both kinds of review. */
+  get inPlace(): boolean {
+    return [this.get('mutating'), this.get('validating')].every((one) => (one?.webhooks?.length ?? 0) > 0);
+  }
+
   /** What each entry tells the API server to trust; `undefined` if it is told to call none of them. */
   get trusted(): readonly (readonly X509Certificate[])[] | undefined {
     const entries = [this.get('mutating'), this.get('validating')].flatMap((one) => one?.webhooks ?? []);
