@@ -5,10 +5,13 @@ import {greet} from './greet.ts';
 
 function said(listeners: readonly Partial<ListenerConfig>[], more: Partial<AgentConfig> = {}): string[] {
   const lines: string[] = [];
-  const log = {info: (line: string): void => void lines.push(line)};
+  const log = {
+    info: (line: string): void => void lines.push(line),
+    warn: (line: string): void => void lines.push(`warn: ${line}`),
+  };
   const addresses = listeners.map((_, i) => `127.0.0.1:${String(5000 + i)}`);
   const users = {htpasswdFile: '/users', anonymous: 'none'};
-  const full = listeners.map((one) => ({tls: undefined, users, ...one}));
+  const full = listeners.map((one) => ({tls: undefined, users, host: '127.0.0.1', ...one}));
   const config = {listeners: full, dataDir: '/data', node: {configure: 'none'}, ...more} as unknown as AgentConfig;
   greet(log, config, addresses, '127.0.0.1:9');
   return lines;
@@ -31,4 +34,14 @@ test('greet() tells the name where there is a certificate for it, and nothing of
   );
   const users = {htpasswdFile: undefined, anonymous: 'pull'} as const;
   assert.equal(said([{door: 'direct', users}], {hosted}).length, 1);
+});
+
+test('greet() warns where passwords can be read on the way, and only there', () => {
+  const tls = {certFile: 'c', keyFile: 'k'};
+  const warned = (one: Partial<ListenerConfig>): boolean =>
+    said([one]).some((line) => /^warn: .*unencrypted/.test(line));
+  assert.equal(warned({door: 'direct', host: '0.0.0.0'}), true);
+  assert.equal(warned({door: 'direct', host: '0.0.0.0', tls}), false);
+  assert.equal(warned({door: 'direct', host: '127.0.0.1'}), false);
+  assert.equal(warned({door: 'runtime', host: '127.0.0.1'}), false);
 });

@@ -1,8 +1,14 @@
+import {isLoopback} from '../proc/config/address.ts';
 import type {Log} from '../proc/log.ts';
 import type {AgentConfig} from './config/shape.ts';
 
 /** Tells how to pull through it and push to it, in a few lines. @param addresses of the listeners, in the order of the configuration. */
-export function greet(log: Pick<Log, 'info'>, config: AgentConfig, addresses: readonly string[], admin: string): void {
+export function greet(
+  log: Pick<Log, 'info' | 'warn'>,
+  config: AgentConfig,
+  addresses: readonly string[],
+  admin: string,
+): void {
   const {listeners, dataDir, node, hosted} = config;
   log.info(`ready on ${addresses.join(' and ')}, metrics on ${admin}, cache in ${dataDir}`);
   const runtime = addresses[listeners.findIndex(({door}) => door === 'runtime')];
@@ -15,6 +21,11 @@ export function greet(log: Pick<Log, 'info'>, config: AgentConfig, addresses: re
         `containerd: noost containerd install, or two lines in certs.d/_default/hosts.toml, [host."http://${runtime}"] and capabilities = ["pull", "resolve"]`,
       );
   }
+  for (const [i, {door, tls, host}] of listeners.entries())
+    if (door === 'direct' && tls === undefined && !isLoopback(host))
+      log.warn('passwords and images pass unencrypted here, unless a proxy in front of it ends TLS', {
+        listener: addresses[i] ?? '',
+      });
   const at = listeners.findIndex(({door}) => door === 'direct');
   const [direct, listener] = [addresses[at], listeners[at]];
   if (direct === undefined || listener === undefined) return;
