@@ -185,7 +185,10 @@ export class Metrics {
     for (const source of ['upstream', 'mirror', 'peer', 'hosted']) this.upstreamBytes.inc({source}, 0);
     for (const reason of ['integrity', 'upstream', 'store', 'abandoned']) this.fillFailures.inc({reason}, 0);
     for (const reason of ['full', 'never', 'proof']) this.bypasses.inc({reason}, 0);
-    for (const reason of ['size', 'free', 'idle']) this.cacheEvictions.inc({reason}, 0);
+    for (const reason of ['size', 'free', 'idle', 'removed']) {
+      this.cacheEvictions.inc({reason}, 0);
+      this.cacheEvictedBytes.inc({reason}, 0);
+    }
     for (const where of ['upstream', 'redirect', 'realm']) this.ssrfDenied.inc({where}, 0);
     for (const side of ['client', 'upstream']) this.resumes.inc({side}, 0);
     for (const kind of ['blob', 'manifest', 'tag']) this.cacheObjects.set({kind}, 0);

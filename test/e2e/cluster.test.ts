@@ -109,7 +109,7 @@ suite('on a cluster', {timeout: 1_500_000}, () => {
       const entries = await registry.takeEntries();
       assert.ok(entries.length > 0);
       for (const {request, userAgent} of entries)
-        assert.match(userAgent, request.includes('/blobs/') ? /^noost\// : /^rig.noost(?:-webhook)?\//, request);
+        assert.match(userAgent, request.includes('/blobs/') ? /^noost\// : /^noost(?:-webhook)?\//, request);
     }
     assert.ok((await rig.served()) > 1_000_000);
   });
