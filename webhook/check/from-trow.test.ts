@@ -117,7 +117,29 @@ test('an Allow inside a Deny inside an Allow is said, for it cannot be kept', as
   assert.equal(ask([parse(text)], ['quay.io/a/b:1']).allowed, false);
 });
 
+test('as many prefixes as a long list has make as many rules as they need, and every one of them counts', async () => {
+  const allow = Array.from({length: 150}, (_, i) => `ghcr.io/team-${i}/app`);
+  const policy: unknown = parse(await translated({default: 'Deny', allow, deny: []}));
+  assert.deepEqual(validatePolicyObject(policy), []);
+  const images = allow.map((prefix) => `${prefix}:1`);
+  assert.equal(ask([policy], images).allowed, true);
+  assert.equal(ask([policy], ['ghcr.io/team-150/app:1']).allowed, false);
+});
+
+test('a registry of one word with a port is a registry', async () => {
+  const policy: unknown = parse(await translated({default: 'Deny', allow: ['registry:5000/'], deny: []}));
+  const verdicts = ['registry:5000/a/b:1', 'registry:5001/a/b:1', 'registry/a/b:1'].map(
+    (one) => ask([policy], [one]).allowed,
+  );
+  assert.deepEqual(verdicts, [true, false, false]);
+});
+
 for (const [what, validation, says] of [
+  [
+    'a star, which Trow took for a character',
+    {default: 'Deny', allow: ['quay.io/*']},
+    /allow: quay\.io\/\*: \* was a character/,
+  ],
   ['no image_validation', null, /there is no image_validation; Trow refused every pod then/],
   ['a list that is none', {default: 'Deny', allow: 'x'}, /image_validation\.allow: expected a list of prefixes/],
   ['half a registry', {default: 'Allow', deny: ['dock']}, /deny: dock: "dock" is not a whole registry/],

@@ -1,6 +1,7 @@
 import {readFile} from 'node:fs/promises';
 import {parse, stringify} from 'yaml';
 import {isJson, type Json} from '../policy/read-object.ts';
+import {BOUNDS} from '../policy/object-schema.ts';
 import {API_VERSION, type ImageMatch, type Rule} from '../policy/shape.ts';
 import {validatePolicyObject} from '../policy/validate.ts';
 import {ObjectsError} from './read-objects.ts';
@@ -15,9 +16,10 @@ const HEAD = `# From the image_validation of a configuration of Trow's.
 #
 # Trow compared texts: the longest prefix that an image's name began with decided, wherever it ended. So "quay.io" also
 # allowed quay.io.evil.example, and "docker.io/library/ubuntu" also ubuntu-evil. Here what is allowed ends where names end:
-# at the registry, at a component of the repository, at the tag. What is denied is taken as widely as Trow took it, and
-# beats what is allowed. Ephemeral containers, image volumes and changes of a running pod, which Trow did not see, are
-# judged as well; kube-system is left out.
+# at the registry, at a component of the repository, at the tag. What is denied is taken as widely as Trow took it within a
+# registry, at each of its ports, but is not another registry whose name begins alike; and it beats what is allowed.
+# Ephemeral containers, image volumes and changes of a running pod, which Trow did not see, are judged as well; kube-system
+# is left out.
 `;
 
 /**
@@ -80,14 +82,7 @@ function translate(path: string, {isDeny, ...said}: TrowSection): string {
           `# To keep it, write the Deny rule more narrowly.`,
       );
   }
-  const rules: Rule[] = [
-    ...(allowed.length > 0
-      ? [{name: 'allowed', match: allowed.flatMap(({matches}) => matches), action: 'Allow' as const}]
-      : []),
-    ...(denied.length > 0
-      ? [{name: 'denied', match: denied.flatMap(({matches}) => matches), action: 'Deny' as const}]
-      : []),
-  ];
+  const rules: Rule[] = [...rulesOf('allowed', 'Allow', allowed), ...rulesOf('denied', 'Deny', denied)];
   const policy = {
     apiVersion: API_VERSION,
     kind: 'ClusterImagePolicy',
@@ -100,7 +95,18 @@ function translate(path: string, {isDeny, ...said}: TrowSection): string {
   return `${HEAD}${comments}${stringify(policy, {lineWidth: 0})}`;
 }
 
-const REGISTRY = /^(?:localhost|[a-z0-9-]+(?:\.[a-z0-9-]+)+|\[[0-9a-f:]+\])(?::\d+)?$/i;
+/** As many rules as the matches need: a rule has room for so many. */
+function rulesOf(name: string, action: 'Allow' | 'Deny', translated: readonly Translated[]): Rule[] {
+  const all = translated.flatMap(({matches}) => matches);
+  const count = Math.ceil(all.length / BOUNDS.matches);
+  return Array.from({length: count}, (_, i) => ({
+    name: count === 1 ? name : `${name}-${i + 1}`,
+    match: all.slice(i * BOUNDS.matches, (i + 1) * BOUNDS.matches),
+    action,
+  }));
+}
+
+const REGISTRY = /^(?:localhost|[a-z0-9-]+(?:\.[a-z0-9-]+)+|\[[0-9a-f:]+\]|[a-z0-9-]+(?=:))(?::\d+)?$/i;
 
 /** @throws {ObjectsError} for a prefix that ends in the middle of a registry's name. */
 function matchOf(path: string, where: string, prefix: string, action: 'Allow' | 'Deny'): Translated {
@@ -108,6 +114,10 @@ function matchOf(path: string, where: string, prefix: string, action: 'Allow' | 
   const registry = slash === -1 ? prefix : prefix.slice(0, slash);
   const rest = slash === -1 ? '' : prefix.slice(slash + 1);
   if (prefix === '') return {prefix, matches: [{registry: '*'}]};
+  if (prefix.includes('*'))
+    throw new ObjectsError(
+      `${path}: image_validation.${where}: * was a character like others to Trow, and so matched no image; write the prefix without it, or take it out`,
+    );
   if (!REGISTRY.test(registry) && !(slash === -1 && registry.endsWith('.')))
     throw new ObjectsError(
       `${path}: image_validation.${where}: ${JSON.stringify(registry)} is not a whole registry, so nothing safe can stand for it; write the registry in full`,

@@ -32,18 +32,25 @@ export async function readObjects(paths: readonly string[]): Promise<Found[]> {
   return found;
 }
 
-async function filesAt(path: string, depth = 0): Promise<string[]> {
+async function filesAt(path: string): Promise<string[]> {
   const kind = await stat(path).catch((error: unknown) => {
     throw new ObjectsError(`${path}: ${reasonOf(error)}`, {cause: error});
   });
   if (!kind.isDirectory()) return [path];
+  const files = await filesBelow(path);
+  // A wrong folder is no folder in which all is well.
+  if (files.length === 0) throw new ObjectsError(`${path}: no file below it ends in .yaml, .yml or .json`);
+  return files;
+}
+
+async function filesBelow(path: string, depth = 0): Promise<string[]> {
   if (depth > MAX_DEPTH) throw new ObjectsError(`${path}: folders are nested deeper than ${MAX_DEPTH}`);
   const entries = (await readdir(path, {withFileTypes: true})).toSorted((a, b) => (a.name < b.name ? -1 : 1));
   const files: string[] = [];
   for (const entry of entries) {
     if (entry.name.startsWith('.')) continue;
     const below = join(path, entry.name);
-    if (entry.isDirectory()) files.push(...(await filesAt(below, depth + 1)));
+    if (entry.isDirectory()) files.push(...(await filesBelow(below, depth + 1)));
     else if (EXTENSIONS.test(entry.name)) files.push(below);
     if (files.length > MAX_FILES) throw new ObjectsError(`${path}: more than ${MAX_FILES} files`);
   }
@@ -71,7 +78,8 @@ async function textOf(file: string): Promise<string> {
 }
 
 function objectsIn(file: string, text: string): Found[] {
-  const documents = parseAllDocuments(text, {uniqueKeys: true});
+  // kubectl merges `<<`: an image that comes that way is an image.
+  const documents = parseAllDocuments(text, {uniqueKeys: true, merge: true});
   const all = 'empty' in documents ? [] : documents;
   return all.flatMap((document, i) => {
     const where = all.length > 1 ? `${file}#${i + 1}` : file;

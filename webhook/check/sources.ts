@@ -8,8 +8,9 @@ import {VERSION} from '../../proc/version.ts';
 import {Identities} from '../admission/identity.ts';
 import {loadWebhookConfig} from '../config/load.ts';
 import {compilePolicies, type Compiled} from '../policy/compile.ts';
-import {isJson, isObjectKind} from '../policy/read-object.ts';
+import {isJson} from '../policy/read-object.ts';
 import {GROUP} from '../policy/shape.ts';
+import {validatePolicyObject} from '../policy/validate.ts';
 import {ObjectsError, readObjects, type Found} from './read-objects.ts';
 
 /** Where policies and what they are judged beside come from. */
@@ -73,11 +74,20 @@ export async function openSources(sources: Sources, objects: readonly Found[], l
 }
 
 function policiesIn(files: readonly Found[], paths: readonly string[]): unknown[] {
-  const policies = files
-    .map(({object}) => object)
-    .filter(({kind, apiVersion}) => isObjectKind(kind) && String(apiVersion).startsWith(`${GROUP}/`));
+  // By group alone: a kind with a typing error is told, not passed over.
+  const policies = files.filter(({object}) => String(object['apiVersion']).startsWith(`${GROUP}/`));
   if (policies.length === 0) throw new ObjectsError(`${paths.join(', ')}: no image policy is there`);
-  return policies;
+  const wrong = policies.flatMap(({where, object}) =>
+    validatePolicyObject(object).map(
+      ({path, message}) => `  ${where}: ${String(object['kind'])} ${nameOf(object)}: ${path}: ${message}`,
+    ),
+  );
+  if (wrong.length > 0) throw new ObjectsError(['Policies have errors', ...wrong].join('\n'));
+  return policies.map(({object}) => object);
+}
+
+function nameOf({metadata}: Found['object']): string {
+  return isJson(metadata) && typeof metadata['name'] === 'string' ? metadata['name'] : '?';
 }
 
 async function livePolicies(client: KubeClient | undefined): Promise<unknown[]> {

@@ -47,6 +47,7 @@ before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'noost-check-'));
   await mkdir(join(folder, 'policies', 'below'), {recursive: true});
   await writeFile(join(folder, 'policies', 'below', 'p.yaml'), POLICIES);
+  await mkdir(join(folder, 'empty'));
   await writeFile(join(folder, 'deploy.yaml'), MANIFESTS);
 });
 after(() => rm(folder, {recursive: true}));
@@ -102,6 +103,17 @@ test('standard input, a namespace and its labels by flags; all admitted is exit 
   assert.equal(noost([...args, '-n', 'shop', '--namespace-labels', 'env=prod'], pod).status, 1);
 });
 
+test('an image that a merge key brings is judged, as kubectl would send it', () => {
+  const merged = `
+apiVersion: v1
+kind: Pod
+metadata: {name: p, namespace: shop, labels: &l {env: prod}}
+spec: {containers: [{<<: &c {image: "quay.io/x:1"}, name: a}, {<<: *c, name: b}]}`;
+  const args = ['check', '-f', 'policies', '-', '--json', '--namespace-labels', 'env=prod'];
+  const {status, out} = noost(args, merged);
+  assert.deepEqual([status, (JSON.parse(out) as Report).refused], [1, 2]);
+});
+
 for (const [what, args, input, says] of [
   ['a file that is not there', ['check', '-f', 'policies', 'no.yaml'], '', /^noost: no\.yaml: there is no such file/],
   ['YAML that is none', ['check', '-f', 'policies', '-'], 'a: [', /^noost: -: /],
@@ -119,7 +131,19 @@ for (const [what, args, input, says] of [
     'a policy with an error',
     ['check', '-f', '-', 'deploy.yaml'],
     'apiVersion: noost.dev/v1alpha1\nkind: ClusterImagePolicy\nmetadata: {name: bad}\nspec: {rules: [{name: a, match: [{tag: x}], action: Dny}]}',
-    /^noost: Policies have errors\nClusterImagePolicy bad:\n {2}spec\.rules\[0\]\.action: expected Allow or Deny/,
+    /^noost: Policies have errors\n {2}-: ClusterImagePolicy bad: spec\.rules\[0\]\.action: expected Allow or Deny/,
+  ],
+  [
+    'a policy of a kind that is misspelt',
+    ['check', '-f', 'policies', '-f', '-', 'deploy.yaml'],
+    'apiVersion: noost.dev/v1alpha1\nkind: ClusterImagepolicy\nmetadata: {name: x}\nspec: {}',
+    /^noost: Policies have errors\n {2}-: ClusterImagepolicy x: kind: expected ClusterImagePolicy, /,
+  ],
+  [
+    'a folder without manifests',
+    ['check', '-f', 'policies', 'empty'],
+    '',
+    /^noost: empty: no file below it ends in \.yaml, \.yml or \.json/,
   ],
   [
     'labels that are none',

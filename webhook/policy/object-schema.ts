@@ -19,7 +19,7 @@ function text(what: string, pattern: RegExp, maxLength: number) {
     issue.input === undefined ? `is missing: expected ${what}` : `expected ${what}`;
   return z
     .string({error})
-    .max(maxLength, {error: `longer than ${maxLength} characters`})
+    .max(maxLength, {error: `longer than ${maxLength} characters`, abort: true}) // no pattern looks at what is longer
     .regex(pattern, {error});
 }
 
