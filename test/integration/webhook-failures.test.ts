@@ -194,6 +194,29 @@ test(
   },
 );
 
+test(
+  'a webhook that is started before its API server makes its namespace when it can, and is ready then',
+  {timeout: 300_000},
+  async (t) => {
+    const pair = await cluster(t);
+    if (!pair) return;
+    const {kubernetes, client} = pair.on;
+    await kubernetes.kill('apiserver');
+    const config = {namespace: 'early-bird', service: 'early-bird', upstreams: []};
+    await using one = await WebhookProcess.spawn(kubernetes, {config});
+    await poll('it says why it is not ready', async () => {
+      const response = await one.ask('/readyz').catch(() => undefined);
+      return response?.status === 503 && /cannot be reached/.test(await response.text());
+    });
+    await kubernetes.restart('apiserver');
+    await one.untilReady();
+    await client.get(NAMESPACES, {name: 'early-bird'});
+    await one[Symbol.asyncDispose]();
+    const name = 'early-bird';
+    await kubernetes.kubectl(['delete', 'validatingwebhookconfiguration,mutatingwebhookconfiguration', name]);
+  },
+);
+
 test('the way out: an annotation of our own namespace takes the webhook away, and gives it back', async (t) => {
   const pair = await cluster(t);
   if (!pair) return;
