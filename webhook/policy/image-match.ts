@@ -143,7 +143,10 @@ function tagGlob(pattern: string): (tag: string) => boolean {
   return pattern.includes('*') ? (tag) => globMatches(pattern, tag) : (tag) => tag === pattern;
 }
 
-/** RE2: linear in the tag, whatever the expression is. It must match the whole tag. */
+/** Instructions of an RE2 expression: `[0-9a-f]{64}` has 66. Time and memory of a match grow with them. */
+const MAX_REGEX_SIZE = 1000;
+
+/** RE2: linear in the tag, and in the expression, which is bounded for it. It must match the whole tag. */
 function tagRegex(regex: string): (tag: string) => boolean {
   let compiled: RE2JS;
   try {
@@ -152,6 +155,8 @@ function tagRegex(regex: string): (tag: string) => boolean {
     const why = (error as Error).message.replace(/^error parsing regexp: /, '');
     throw new PatternError('tag.regex', `${quote(regex)}: not an RE2 expression: ${why}`, {cause: error});
   }
+  if (compiled.programSize() > MAX_REGEX_SIZE)
+    throw new PatternError('tag.regex', `${quote(regex)}: repeats so much that it would be slow; write smaller counts`);
   return (tag) => compiled.matches(tag);
 }
 

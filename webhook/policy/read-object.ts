@@ -12,6 +12,9 @@ export interface ReadObject {
 
 /** So many are told of; who writes more wrong than this reads no further. */
 const MAX_ISSUES = 20;
+/** Each is compiled, and asked of every image: one team's policies must not hold up the pods of others. */
+const MAX_REGEXES = 32;
+const REGEX = '.tag.regex';
 const SIGNATURES = 'signatures are not supported in this version; a policy that asks for them would accept no image';
 
 export type Json = Readonly<Record<string, unknown>>;
@@ -79,10 +82,30 @@ export function fieldPath(steps: readonly PropertyKey[]): string {
 }
 
 function policyIssues({kind, spec}: PolicyObject): PolicyIssue[] {
-  const rules = (spec.rules ?? []).flatMap((rule, i) => ruleIssues(rule, fieldPath(['spec', 'rules', i])));
+  const rules = rulesIssues(spec.rules ?? []);
   if (kind === 'ClusterImagePolicy' || spec.namespaceSelector === undefined) return rules;
   const message = 'an ImagePolicy is for its own namespace; a ClusterImagePolicy selects namespaces';
   return [{path: 'spec.namespaceSelector', message}, ...rules];
+}
+
+function rulesIssues(rules: readonly Rule[]): PolicyIssue[] {
+  const issues = tooManyRegexes(
+    rules.flatMap(({match}) => match),
+    'spec.rules',
+  );
+  for (const [i, rule] of rules.entries()) {
+    // What is too large has cost much already: the first is told, the others are not compiled.
+    if (issues.some(({path, message}) => path.endsWith(REGEX) || message === TOO_MANY)) break;
+    issues.push(...ruleIssues(rule, fieldPath(['spec', 'rules', i])));
+  }
+  return issues;
+}
+
+const TOO_MANY = `more than ${MAX_REGEXES} matches with tag.regex; write one expression with | instead`;
+
+function tooManyRegexes(matches: readonly ImageMatch[], path: string): PolicyIssue[] {
+  const count = matches.filter(({tag}) => typeof tag === 'object').length;
+  return count > MAX_REGEXES ? [{path, message: TOO_MANY}] : [];
 }
 
 function ruleIssues({match, action, require = {}}: Rule, path: string): PolicyIssue[] {
@@ -97,19 +120,23 @@ function exceptionIssues({spec}: ExceptionObject): PolicyIssue[] {
   const time = parseTime(spec.expires);
   const expires =
     time === undefined ? [{path: 'spec.expires', message: 'expected a time such as 2026-12-31T00:00:00Z'}] : [];
-  return [...expires, ...matchIssues(spec.match, 'accept', 'spec')];
+  const tooMany = tooManyRegexes(spec.match, 'spec.match');
+  return [...expires, ...(tooMany.length > 0 ? tooMany : matchIssues(spec.match, 'accept', 'spec'))];
 }
 
 function matchIssues(matches: readonly ImageMatch[], purpose: Purpose, path: string): PolicyIssue[] {
-  return matches.flatMap((match, i) => {
+  const issues: PolicyIssue[] = [];
+  for (const [i, match] of matches.entries()) {
     try {
       compileMatch(match, purpose);
-      return [];
     } catch (error) {
       if (!(error instanceof PatternError)) throw error;
-      return [{path: `${path}.match[${i}].${error.part}`, message: error.message}];
+      const issue = {path: `${path}.match[${i}].${error.part}`, message: error.message};
+      issues.push(issue);
+      if (issue.path.endsWith(REGEX)) break;
     }
-  });
+  }
+  return issues;
 }
 
 const RFC3339 =
