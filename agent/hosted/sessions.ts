@@ -4,8 +4,8 @@ import type {Algorithm} from '../../oci/digest.ts';
 import type {Caller} from '../access/caller.ts';
 import type {Driver, UploadBytes, UploadRecord} from './contract.ts';
 
-/** Uploads that may be under way: each is a file, and memory while a request is at it. */
-const MAX_UPLOADS = 4_096;
+/** Uploads that one user may have begun and not ended: each is a file. Beyond, the oldest that rests goes. */
+const MAX_UPLOADS = 1_000;
 /** A request whose client has sent nothing for so long makes way for another one of the same upload. */
 const STALLED_MS = 5_000;
 
@@ -33,8 +33,8 @@ export class Sessions {
   readonly #driver: Driver;
   readonly #now: () => number;
   readonly #turns = new Map<string, Turn>();
-  /** Begun by this process and not ended; those of an earlier one are few and expire. */
-  #begun = 0;
+  /** User → ids that this process has begun and not ended, the oldest first; those of an earlier one expire. */
+  readonly #begun = new Map<string, Set<string>>();
 
   constructor(driver: Driver, now: () => number) {
     this.#driver = driver;
@@ -46,14 +46,20 @@ export class Sessions {
     return this.#turns.size;
   }
 
-  /** @throws {OciError} TOOMANYREQUESTS. */
+  /** A user who begins more than so many and ends none loses the oldest, and keeps nobody else from pushing. */
   async begin(repository: string, caller: Caller, algorithm: Algorithm | undefined): Promise<UploadRecord> {
-    if (this.#begun >= MAX_UPLOADS)
-      throw new OciError('TOOMANYREQUESTS', 'Too many uploads have been begun and not ended: cancel some, or wait');
     const id = randomBytes(18).toString('base64url');
     const record = {id, repository, identity: caller.identity, algorithm, startedAt: this.#now()};
-    await this.#driver.metadata.putUpload(record);
-    this.#begun++;
+    const own = this.#begun.get(record.identity ?? '') ?? new Set();
+    this.#begun.set(record.identity ?? '', own.add(id));
+    const resting = own.size > MAX_UPLOADS ? [...own].find((one) => one !== id && !this.#turns.has(one)) : undefined;
+    if (resting !== undefined) await this.#end(resting);
+    try {
+      await this.#driver.metadata.putUpload(record);
+    } catch (error) {
+      own.delete(id);
+      throw error;
+    }
     return record;
   }
 
@@ -124,7 +130,7 @@ export class Sessions {
   async #end(id: string): Promise<number> {
     const freed = await this.#driver.content.dropUpload(id);
     await this.#driver.metadata.removeUpload(id);
-    this.#begun = Math.max(0, this.#begun - 1);
+    for (const own of this.#begun.values()) own.delete(id);
     return freed;
   }
 }

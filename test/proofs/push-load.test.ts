@@ -141,3 +141,25 @@ test(
     assert.ok(most < 300 * MIB, `the agent had ${String(Math.round(most / MIB))} MiB`);
   },
 );
+
+for (const point of [
+  'hosted.upload.append',
+  'hosted.upload.durable',
+  'hosted.upload.renamed',
+  'hosted.link.marked',
+  'hosted.manifest.written',
+  'hosted.tag.written',
+])
+  test(`a disk that fails once at ${point}: 503, nothing half-done is visible, and the same push goes through`, async () => {
+    await using registry = await HostedRig.start({agent: {env: {NOOST_FAULT: `${point}=EIO@1`}}});
+    const client = new PushClient(registry);
+    const blobs = [randomBytes(100), randomBytes(MIB)] as const;
+    const status = await client.image('app', 'v1', blobs).catch((error: unknown) => (error as Error).cause);
+    assert.equal(status, 503);
+    await client.send(404, 'GET', 'app/manifests/v1');
+    await client.assertPulls('app', 'v1', await client.image('app', 'v1', blobs));
+    assert.deepEqual(
+      registry.agent.log.filter(({level}) => level === 'error'),
+      [],
+    );
+  });

@@ -173,3 +173,17 @@ test('a client that comes back while its old connection hangs takes the upload o
   assert.equal((await hanging).status, 416);
   await alice.send(201, 'PUT', `${location}?digest=${digestOf(bytes)}`);
 });
+
+test(
+  'who begins uploads for ever loses the oldest, and others push all the same (D-032)',
+  {timeout: 120_000},
+  async () => {
+    const name = newName();
+    const first = await begin(name);
+    const others = await new PushClient(registry, BOB).send(202, 'POST', `${name}/blobs/uploads/`);
+    for (let i = 0; i < 50; i++) await Promise.all(Array.from({length: 20}, () => begin(name)));
+    await alice.send(404, 'GET', first);
+    await alice.send(204, 'GET', await begin(name));
+    await new PushClient(registry, BOB).send(204, 'GET', others.headers.get('location') ?? '');
+  },
+);

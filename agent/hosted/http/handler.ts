@@ -56,12 +56,20 @@ function ping(_: HostedParts, {res, exchange}: HostedAsked): Promise<void> {
   return Promise.resolve();
 }
 
+/** Codes of a disk that has no room, and of one that cannot be used. */
+const FULL = new Set(['ENOSPC', 'EDQUOT']);
+const BROKEN = new Set(['EIO', 'EROFS', 'EACCES', 'EPERM']);
+
 /** What the client is told of what went wrong below. */
 function told(error: unknown): unknown {
   if (error instanceof IntegrityError) return new OciError('DIGEST_INVALID', error.message, {cause: error});
-  const isFull = ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '');
-  if (isFull || error instanceof StoreFullError)
+  const {code = ''} = error as NodeJS.ErrnoException;
+  if (FULL.has(code) || error instanceof StoreFullError)
     return new OciError('STORAGE_FULL', 'The disk of this registry is full: free some space, or push elsewhere', {
+      cause: error,
+    });
+  if (BROKEN.has(code))
+    return new OciError('UNAVAILABLE', `The disk of this registry fails (${code}): try again, and tell who runs it`, {
       cause: error,
     });
   return error;
