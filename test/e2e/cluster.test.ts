@@ -283,4 +283,14 @@ suite('on a cluster', {timeout: 1_500_000}, () => {
       await rig.timed(`after-${node}`, `after-${node}:1`, node);
     }
   });
+
+  onCluster('deleted without a word, the agents give their nodes back as they end', async () => {
+    await rig.kubernetes.kubectl(['apply', '-k', overlay]);
+    await rig.agents();
+    const isIn = async (node: string): Promise<boolean> =>
+      (await describeTree(rig.certsOf(node))).join() !== asFound.get(node)?.join();
+    for (const node of NODES) await poll(`${node} asks its agent`, () => isIn(node));
+    await rig.kubernetes.kubectl(['delete', '-k', overlay, '--timeout=180s']);
+    for (const node of NODES) assert.deepEqual(await describeTree(rig.certsOf(node)), asFound.get(node));
+  });
 });
