@@ -53,7 +53,10 @@ export class Sessions {
     const own = this.#begun.get(record.identity ?? '') ?? new Set();
     this.#begun.set(record.identity ?? '', own.add(id));
     const resting = own.size > MAX_UPLOADS ? [...own].find((one) => one !== id && !this.#turns.has(one)) : undefined;
-    if (resting !== undefined) await this.#end(resting);
+    if (resting !== undefined) {
+      own.delete(resting); // at once: who begins others meanwhile must not choose the same
+      await this.#end(resting);
+    }
     try {
       await this.#driver.metadata.putUpload(record);
     } catch (error) {
