@@ -1,4 +1,4 @@
-import {mkdir, mkdtemp, readdir, readFile, rm, writeFile} from 'node:fs/promises';
+import {mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
 import {freePort} from './free-port.ts';
@@ -185,6 +185,17 @@ export class AgentRig implements AsyncDisposable {
     const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1]);
     const descriptors = (await readdir(`/proc/${this.pid}/fd`)).length;
     return {residentBytes: field('VmRSS') * 1024, threads: field('Threads'), descriptors};
+  }
+
+  /** What is open, counted by kind: for the message of a test that fails. */
+  async descriptors(): Promise<string> {
+    const counts = new Map<string, number>();
+    for (const fd of await readdir(`/proc/${this.pid}/fd`)) {
+      const target = await readlink(`/proc/${this.pid}/fd/${fd}`).catch(() => 'gone');
+      const kind = target.replace(/\d+/g, '#');
+      counts.set(kind, (counts.get(kind) ?? 0) + 1);
+    }
+    return [...counts].map(([kind, count]) => `${count} ${kind}`).join(', ');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
