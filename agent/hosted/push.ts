@@ -26,7 +26,7 @@ export interface PushRules {
 /** A tag that others move all the while is given up after so many. */
 const MAX_MOVES = 100;
 /** How often a manifest is put anew that somebody deletes meanwhile. */
-const MAX_PUTS = 5;
+const MAX_PUTS = 100;
 const MAX_HOLDERS = 100;
 
 /**

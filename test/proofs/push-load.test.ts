@@ -8,9 +8,9 @@ import {setTimeout as delay} from 'node:timers/promises';
 import {digestOf} from '../../oci/digest.ts';
 import {OCI_MANIFEST} from '../../oci/media-type.ts';
 import {Disk} from '../disk.ts';
-import {HostedRig} from '../hosted-rig.ts';
+import {ALICE, HostedRig} from '../hosted-rig.ts';
 import {needs} from '../needs.ts';
-import {codeOf, PushClient, type PushedImage} from '../push-client.ts';
+import {codeOf, describe, PushClient, type PushedImage} from '../push-client.ts';
 
 const MIB = 1 << 20;
 interface Pushed {
@@ -62,9 +62,49 @@ test(
   },
 );
 
+test(
+  'pushes, deletions and collection of the same images at once: no push that is under way is undone',
+  {timeout: 300_000},
+  async () => {
+    await using registry = await HostedRig.start();
+    const client = new PushClient(registry);
+    const shared = randomBytes(5_000);
+    const images = Array.from({length: 3}, () => [randomBytes(100), shared, randomBytes(2_000)] as const);
+    const done = new AbortController();
+    const deleted: string[] = [];
+    const collecting = collectUntil(registry, done.signal);
+    await Promise.all(
+      Array.from({length: 6}, async (_, worker) => {
+        for (let i = 0; i < 25; i++) {
+          const blobs = images[(worker + i) % images.length] ?? images[0];
+          // As clients do: what is there is not sent.
+          for (const bytes of blobs ?? []) {
+            const there = await registry.send(ALICE, 'HEAD', `app/blobs/${digestOf(bytes)}`);
+            if (there.status === 404) await client.blob('app', bytes);
+          }
+          const [config, ...layers] = (blobs ?? []).map(describe);
+          const {digest} = await client.manifest('app', `t${String(worker)}`, {config, layers});
+          const gone = await registry.send(ALICE, 'DELETE', `app/manifests/${digest}`);
+          deleted.push(String(gone.status));
+        }
+      }),
+    );
+    done.abort();
+    await collecting;
+    assert.deepEqual(new Set(deleted), new Set(['202', '404']));
+    for (const blobs of images) await client.assertPulls('app', 'last', await client.image('app', 'last', [...blobs]));
+    const {tags} = (await (await client.send(200, 'GET', 'app/tags/list')).json()) as {tags: string[]};
+    for (const tag of tags) await client.send(200, 'GET', `app/manifests/${tag}`);
+  },
+);
+
 async function collectUntil(registry: HostedRig, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    await registry.agent.noost('gc');
+    const isGone = await registry.agent.noost('gc').then(
+      () => false,
+      () => true,
+    );
+    if (isGone) return; // the test has failed, and says why
     await delay(50);
   }
 }
