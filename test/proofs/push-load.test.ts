@@ -91,7 +91,11 @@ test(
     );
     done.abort();
     await collecting;
-    assert.deepEqual(new Set(deleted), new Set(['202', '404']));
+    // 404: another was first, which does not happen each time.
+    assert.deepEqual(
+      [...new Set(deleted)].filter((status) => status !== '404'),
+      ['202'],
+    );
     for (const blobs of images) await client.assertPulls('app', 'last', await client.image('app', 'last', [...blobs]));
     const {tags} = (await (await client.send(200, 'GET', 'app/tags/list')).json()) as {tags: string[]};
     for (const tag of tags) await client.send(200, 'GET', `app/manifests/${tag}`);

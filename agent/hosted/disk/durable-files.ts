@@ -65,8 +65,14 @@ export class DurableFiles {
     return true;
   }
 
+  /** Where tidying has removed the folder meanwhile, the one above it says so. */
   async #sync(folder: string): Promise<void> {
-    await this.#syncs.sync(folder, (path) => this.#turn.run(() => syncFolder(path)));
+    try {
+      await this.#syncs.sync(folder, (path) => this.#turn.run(() => syncFolder(path)));
+    } catch (error) {
+      if (!isAbsent(error) || dirname(folder) === folder) throw error;
+      await this.#sync(dirname(folder));
+    }
   }
 }
 
