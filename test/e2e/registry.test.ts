@@ -80,7 +80,10 @@ test(
     const creds = `${ALICE.username}:${ALICE.password}`;
     const skopeo = ['skopeo', '--insecure-policy'];
     const push = ['copy', '-q', '--all', '--preserve-digests', '--dest-tls-verify=false', '--dest-creds', creds];
-    await kubernetes.on('n1', [...skopeo, ...push, `dir:${image.folder}`, `docker://${address}/team/app:v1`]);
+    // A node learns of a Service's endpoints a moment after they are ready.
+    const fromNode = async (...args: readonly string[]): Promise<string> =>
+      await poll('the registry, by its Service', () => kubernetes.on('n1', [...skopeo, ...args]), 60_000);
+    await fromNode(...push, `dir:${image.folder}`, `docker://${address}/team/app:v1`);
     const listed = await kubectl('exec', 'noost-registry-0', '--', 'noost', 'ls', '--hosted');
     assert.match(listed, new RegExp(`${HOST}/team/app:v1 .* alice`));
 
@@ -94,7 +97,7 @@ test(
       POD_MS,
     );
     const raw = ['inspect', '--raw', '--tls-verify=false', '--creds', creds];
-    await kubernetes.on('n1', [...skopeo, ...raw, `docker://${address}/team/app@${image.root.digest}`]);
+    await fromNode(...raw, `docker://${address}/team/app@${image.root.digest}`);
 
     // The nodes' agents: the registry is one more upstream, with a login from a Secret.
     const upstream = {host: HOST, url: `https://${address}`, tls: {insecureSkipVerify: true}};
