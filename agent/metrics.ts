@@ -1,8 +1,7 @@
-import {Counter, Gauge, Histogram, Registry, collectDefaultMetrics, type Metric} from 'prom-client';
+import {Registry, collectDefaultMetrics, type Metric} from 'prom-client';
+import {newMetricPage, PREFIX} from '../proc/metric-page.ts';
 import {TalliedCounter, TimesHistogram, type Times} from './tally.ts';
 
-/** Everything is under this prefix (E-001). */
-const PREFIX = 'noost_';
 /** To beyond a minute (E-003): a cold layer of some GiB takes that long. */
 const DURATION_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180, 600];
 
@@ -61,6 +60,7 @@ const REFUSALS = ['unnamed', 'credentials', 'guesses', 'rights'] as const;
 /** What Prometheus scrapes (E-001…E-014). Label values are bounded: never a repository, a tag, a digest or an address. */
 export class Metrics {
   readonly registry = new Registry();
+  readonly #page = newMetricPage(this.registry, DURATION_BUCKETS);
   readonly #requests = this.#tallied('requests_total', 'Requests answered', [
     'kind',
     'method',
@@ -83,92 +83,102 @@ export class Metrics {
     'Bytes sent to clients that no upstream had to send again',
     ['source'],
   );
-  readonly upstreamRequests = this.#counter('upstream_requests_total', 'Requests to upstreams', ['upstream', 'code']);
-  readonly upstreamDuration = this.#histogram(
+  readonly upstreamRequests = this.#page.counter('upstream_requests_total', 'Requests to upstreams', [
+    'upstream',
+    'code',
+  ]);
+  readonly upstreamDuration = this.#page.histogram(
     'upstream_duration_seconds',
     'From a request to an upstream to the headers of its answer',
     ['upstream'],
   );
-  readonly upstreamBytes = this.#counter('upstream_bytes_total', 'Bytes of blobs received, by kind of source', [
+  readonly upstreamBytes = this.#page.counter('upstream_bytes_total', 'Bytes of blobs received, by kind of source', [
     'source',
   ]);
-  readonly rateLimitRemaining = this.#gauge(
+  readonly rateLimitRemaining = this.#page.gauge(
     'upstream_ratelimit_remaining',
     'What the upstream last said is left of its limit',
     ['upstream'],
   );
-  readonly upstreamOpen = this.#gauge(
+  readonly upstreamOpen = this.#page.gauge(
     'upstream_circuit_open',
     'Whether the upstream is not asked because it failed repeatedly',
     ['upstream'],
   );
-  readonly tokenFetches = this.#counter('token_fetches_total', 'Tokens fetched from token servers', [
+  readonly tokenFetches = this.#page.counter('token_fetches_total', 'Tokens fetched from token servers', [
     'upstream',
     'outcome',
   ]);
-  readonly fillsInflight = this.#gauge('fills_inflight', 'Downloads under way');
-  readonly fillFailures = this.#counter('fill_failures_total', 'Downloads that failed', ['reason']);
-  readonly digestMismatch = this.#counter('digest_mismatch_total', 'Content whose digest or size was wrong', [
+  readonly fillsInflight = this.#page.gauge('fills_inflight', 'Downloads under way');
+  readonly fillFailures = this.#page.counter('fill_failures_total', 'Downloads that failed', ['reason']);
+  readonly digestMismatch = this.#page.counter('digest_mismatch_total', 'Content whose digest or size was wrong', [
     'upstream',
   ]);
-  readonly clientAborts = this.#counter('client_aborts_total', 'Answers that the client did not wait for', ['kind']);
-  readonly resumes = this.#counter('resumes_total', 'Transfers continued in the middle', ['side']);
-  readonly stale = this.#counter('stale_responses_total', 'Answers that the upstream could not confirm', [
+  readonly clientAborts = this.#page.counter('client_aborts_total', 'Answers that the client did not wait for', [
+    'kind',
+  ]);
+  readonly resumes = this.#page.counter('resumes_total', 'Transfers continued in the middle', ['side']);
+  readonly stale = this.#page.counter('stale_responses_total', 'Answers that the upstream could not confirm', [
     'upstream',
     'reason',
   ]);
-  readonly withoutCredentials = this.#counter(
+  readonly withoutCredentials = this.#page.counter(
     'without_credentials_total',
     'Requests sent on to the upstream itself because the node has no credentials for it',
     ['upstream'],
   );
-  readonly bypasses = this.#counter('bypasses_total', 'Blobs passed through without being kept', ['reason']);
-  readonly storeFailures = this.#counter('store_failures_total', 'Operations in which the cache could not help', [
+  readonly bypasses = this.#page.counter('bypasses_total', 'Blobs passed through without being kept', ['reason']);
+  readonly storeFailures = this.#page.counter('store_failures_total', 'Operations in which the cache could not help', [
     'operation',
   ]);
-  readonly quarantined = this.#counter('quarantined_total', 'Blobs found wrong on disk');
-  readonly cacheBytes = this.#gauge('cache_bytes', 'Bytes of whole blobs in the cache');
-  readonly cacheMaxBytes = this.#gauge('cache_max_bytes', 'The limit of the cache');
-  readonly cacheObjects = this.#gauge('cache_objects', 'What the cache holds', ['kind']);
-  readonly cacheEvictions = this.#counter('cache_evictions_total', 'Blobs dropped from the cache', ['reason']);
-  readonly cacheEvictedBytes = this.#counter('cache_evicted_bytes_total', 'Bytes dropped from the cache', ['reason']);
-  readonly diskFree = this.#gauge('disk_free_bytes', 'Free bytes of the file system that the cache is on');
-  readonly uploadsOpen = this.#gauge('uploads_open', 'Requests that are sending a blob to be hosted here');
-  readonly hostedBytes = this.#gauge('hosted_bytes', 'Bytes of what is hosted here, which is never evicted');
-  readonly hostedObjects = this.#gauge('hosted_objects', 'Blobs and manifests that are hosted here');
-  readonly hostedCollectedBytes = this.#counter(
+  readonly quarantined = this.#page.counter('quarantined_total', 'Blobs found wrong on disk');
+  readonly cacheBytes = this.#page.gauge('cache_bytes', 'Bytes of whole blobs in the cache');
+  readonly cacheMaxBytes = this.#page.gauge('cache_max_bytes', 'The limit of the cache');
+  readonly cacheObjects = this.#page.gauge('cache_objects', 'What the cache holds', ['kind']);
+  readonly cacheEvictions = this.#page.counter('cache_evictions_total', 'Blobs dropped from the cache', ['reason']);
+  readonly cacheEvictedBytes = this.#page.counter('cache_evicted_bytes_total', 'Bytes dropped from the cache', [
+    'reason',
+  ]);
+  readonly diskFree = this.#page.gauge('disk_free_bytes', 'Free bytes of the file system that the cache is on');
+  readonly uploadsOpen = this.#page.gauge('uploads_open', 'Requests that are sending a blob to be hosted here');
+  readonly hostedBytes = this.#page.gauge('hosted_bytes', 'Bytes of what is hosted here, which is never evicted');
+  readonly hostedObjects = this.#page.gauge('hosted_objects', 'Blobs and manifests that are hosted here');
+  readonly hostedCollectedBytes = this.#page.counter(
     'hosted_collected_bytes_total',
     'Bytes freed because nothing hosted referred to them',
   );
-  readonly ssrfDenied = this.#counter('ssrf_denied_total', 'Addresses that the agent refused to ask', ['where']);
-  readonly logins = this.#counter('logins_total', 'Who came to a direct listener with a password or a token', [
+  readonly ssrfDenied = this.#page.counter('ssrf_denied_total', 'Addresses that the agent refused to ask', ['where']);
+  readonly logins = this.#page.counter('logins_total', 'Who came to a direct listener with a password or a token', [
     'outcome',
   ]);
-  readonly refusals = this.#counter('refusals_total', 'Requests that a direct listener refused', ['reason']);
-  readonly filesOk = this.#gauge(
+  readonly refusals = this.#page.counter('refusals_total', 'Requests that a direct listener refused', ['reason']);
+  readonly filesOk = this.#page.gauge(
     'listener_file_ok',
     'Whether the certificate (tls) or the users of the direct listeners could be read when they last changed',
     ['kind'],
   );
-  readonly nodeFolders = this.#gauge(
+  readonly nodeFolders = this.#page.gauge(
     'node_folders',
     "Folders of the node's containerd that name this agent, were left alone, or could not be written",
     ['outcome'],
   );
-  readonly configReloaded = this.#gauge(
+  readonly configReloaded = this.#page.gauge(
     'config_reload_success_timestamp_seconds',
     'When the configuration was last read well',
   );
-  readonly configReloadOk = this.#gauge(
+  readonly configReloadOk = this.#page.gauge(
     'config_last_reload_successful',
     'Whether the last reload of the configuration succeeded',
   );
-  readonly logDropped = this.#counter(
+  readonly logDropped = this.#page.counter(
     'log_lines_dropped_total',
     'Log lines dropped because standard output was too slow',
   );
-  readonly unexpectedErrors = this.#counter('unexpected_errors_total', 'Errors that nothing was prepared for: bugs');
-  readonly #buildInfo = this.#gauge('build_info', 'Always 1; the labels say what runs', ['version', 'node']);
+  readonly unexpectedErrors = this.#page.counter(
+    'unexpected_errors_total',
+    'Errors that nothing was prepared for: bugs',
+  );
+  readonly #buildInfo = this.#page.gauge('build_info', 'Always 1; the labels say what runs', ['version', 'node']);
   readonly #answers = new Map<string, Answers>();
   #latest: Answers | undefined;
   readonly #sent = new Map<ByteSource, {readonly sent: {count: number}; readonly saved: {count: number}}>();
@@ -241,21 +251,6 @@ export class Metrics {
   #registered<M extends Metric>(metric: M): M {
     this.registry.registerMetric(metric);
     return metric;
-  }
-  #counter(name: string, help: string, labelNames: readonly string[] = []): Counter {
-    return new Counter({name: PREFIX + name, help, labelNames, registers: [this.registry]});
-  }
-  #gauge(name: string, help: string, labelNames: readonly string[] = []): Gauge {
-    return new Gauge({name: PREFIX + name, help, labelNames, registers: [this.registry]});
-  }
-  #histogram(name: string, help: string, labelNames: readonly string[]): Histogram {
-    return new Histogram({
-      name: PREFIX + name,
-      help,
-      labelNames,
-      buckets: DURATION_BUCKETS,
-      registers: [this.registry],
-    });
   }
 }
 

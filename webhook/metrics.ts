@@ -1,10 +1,9 @@
-import {Counter, Gauge, Histogram, Registry, collectDefaultMetrics} from 'prom-client';
+import {Registry, collectDefaultMetrics} from 'prom-client';
+import {newMetricPage} from '../proc/metric-page.ts';
 import type {Outcome} from './policy/shape.ts';
 import {PHASES} from './admission/context.ts';
 import {ADMISSION_PATHS} from './admission/paths.ts';
 
-/** Everything is under this prefix (E-001). */
-const PREFIX = 'noost_';
 const DURATION_BUCKETS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 /** Policies that have a label of their own; what is beyond counts as `other` (E-002). */
 const MAX_POLICIES = 500;
@@ -13,66 +12,79 @@ const OTHER = 'other';
 /** The webhook's metrics. Names, kinds and labels are in docs/webhook.md, and a test holds them equal. */
 export class WebhookMetrics {
   readonly registry = new Registry();
-  readonly reviews = this.#counter('admission_reviews_total', 'Reviews that were answered', [
+  readonly #page = newMetricPage(this.registry, DURATION_BUCKETS);
+  readonly reviews = this.#page.counter('admission_reviews_total', 'Reviews that were answered', [
     'pass',
     'operation',
     'reason',
   ]);
-  readonly duration = this.#histogram('admission_duration_seconds', 'From the arrival of a review to its answer', [
+  readonly duration = this.#page.histogram('admission_duration_seconds', 'From the arrival of a review to its answer', [
     'pass',
   ]);
-  readonly phases = this.#histogram('admission_phase_duration_seconds', 'Parts of a review', ['phase']);
-  readonly inFlight = this.#gauge('admission_in_flight', 'Reviews that are being answered');
-  readonly shed = this.#counter('admission_shed_total', 'Reviews that were not taken on: too much to do', ['reason']);
-  readonly lag = this.#gauge('admission_event_loop_lag_seconds', 'The longest that the process was late, lately');
-  readonly refusals = this.#counter('policy_refusals_total', 'Images that a policy did not accept', [
+  readonly phases = this.#page.histogram('admission_phase_duration_seconds', 'Parts of a review', ['phase']);
+  readonly inFlight = this.#page.gauge('admission_in_flight', 'Reviews that are being answered');
+  readonly shed = this.#page.counter('admission_shed_total', 'Reviews that were not taken on: too much to do', [
+    'reason',
+  ]);
+  readonly lag = this.#page.gauge('admission_event_loop_lag_seconds', 'The longest that the process was late, lately');
+  readonly refusals = this.#page.counter('policy_refusals_total', 'Images that a policy did not accept', [
     'policy',
     'mode',
     'reason',
   ]);
-  readonly policies = this.#gauge('policies', 'Policies that are in effect');
-  readonly resolved = this.#counter('resolve_total', 'Tags that were resolved for reviews', ['result']);
-  readonly resolveDuration = this.#histogram('resolve_duration_seconds', 'From a question about a tag to its answer', [
-    'result',
-  ]);
-  readonly known = this.#gauge('resolve_known_tags', 'Tags whose digest is in memory');
-  readonly upstreamRequests = this.#counter('upstream_requests_total', 'Requests to registries and token servers', [
+  readonly policies = this.#page.gauge('policies', 'Policies that are in effect');
+  readonly resolved = this.#page.counter('resolve_total', 'Tags that were resolved for reviews', ['result']);
+  readonly resolveDuration = this.#page.histogram(
+    'resolve_duration_seconds',
+    'From a question about a tag to its answer',
+    ['result'],
+  );
+  readonly known = this.#page.gauge('resolve_known_tags', 'Tags whose digest is in memory');
+  readonly upstreamRequests = this.#page.counter(
+    'upstream_requests_total',
+    'Requests to registries and token servers',
+    ['upstream', 'code'],
+  );
+  readonly upstreamDuration = this.#page.histogram(
+    'upstream_request_duration_seconds',
+    "A request's time to its headers",
+    ['upstream'],
+  );
+  readonly upstreamOpen = this.#page.gauge('upstream_circuit_open', 'Whether an upstream is taken for down', [
     'upstream',
-    'code',
   ]);
-  readonly upstreamDuration = this.#histogram('upstream_request_duration_seconds', "A request's time to its headers", [
+  readonly rateLimitRemaining = this.#page.gauge('upstream_ratelimit_remaining', 'What an upstream says is left', [
     'upstream',
   ]);
-  readonly upstreamOpen = this.#gauge('upstream_circuit_open', 'Whether an upstream is taken for down', ['upstream']);
-  readonly rateLimitRemaining = this.#gauge('upstream_ratelimit_remaining', 'What an upstream says is left', [
-    'upstream',
-  ]);
-  readonly tokenFetches = this.#counter('upstream_token_fetches_total', 'Tokens asked of token servers', [
+  readonly tokenFetches = this.#page.counter('upstream_token_fetches_total', 'Tokens asked of token servers', [
     'upstream',
     'outcome',
   ]);
-  readonly ssrfDenied = this.#counter('ssrf_denied_total', 'Addresses that were refused to be asked', ['where']);
-  readonly certificateExpiry = this.#gauge(
+  readonly ssrfDenied = this.#page.counter('ssrf_denied_total', 'Addresses that were refused to be asked', ['where']);
+  readonly certificateExpiry = this.#page.gauge(
     'certificate_expiry_timestamp_seconds',
     'When the certificate that is served ends',
   );
-  readonly ready = this.#gauge('webhook_ready', 'Whether this replica is ready');
-  readonly leader = this.#gauge('webhook_leader', 'Whether this replica keeps certificates and configurations');
-  readonly eventsDropped = this.#counter('events_dropped_total', 'Kubernetes Events that could not be written');
-  readonly configReloaded = this.#gauge(
+  readonly ready = this.#page.gauge('webhook_ready', 'Whether this replica is ready');
+  readonly leader = this.#page.gauge('webhook_leader', 'Whether this replica keeps certificates and configurations');
+  readonly eventsDropped = this.#page.counter('events_dropped_total', 'Kubernetes Events that could not be written');
+  readonly configReloaded = this.#page.gauge(
     'config_reload_success_timestamp_seconds',
     'When the configuration was last read well',
   );
-  readonly configReloadOk = this.#gauge(
+  readonly configReloadOk = this.#page.gauge(
     'config_last_reload_successful',
     'Whether the last reload of the configuration succeeded',
   );
-  readonly logDropped = this.#counter(
+  readonly logDropped = this.#page.counter(
     'log_lines_dropped_total',
     'Log lines dropped because standard output was too slow',
   );
-  readonly unexpectedErrors = this.#counter('unexpected_errors_total', 'Errors that nothing was prepared for: bugs');
-  readonly #buildInfo = this.#gauge('build_info', 'Always 1; the labels say what runs', ['version', 'node']);
+  readonly unexpectedErrors = this.#page.counter(
+    'unexpected_errors_total',
+    'Errors that nothing was prepared for: bugs',
+  );
+  readonly #buildInfo = this.#page.gauge('build_info', 'Always 1; the labels say what runs', ['version', 'node']);
   readonly #bound = new Map<string, {count: {inc(): void}; duration: {observe(seconds: number): void}}>();
   readonly #phases = new Map<string, {observe(seconds: number): void}>();
   readonly #policyNames = new Set<string>();
@@ -108,21 +120,5 @@ export class WebhookMetrics {
     const isKnown = this.#policyNames.has(name) || this.#policyNames.size < MAX_POLICIES;
     if (isKnown) this.#policyNames.add(name);
     this.refusals.inc({policy: isKnown ? name : OTHER, mode, reason});
-  }
-
-  #counter(name: string, help: string, labelNames: readonly string[] = []): Counter {
-    return new Counter({name: PREFIX + name, help, labelNames, registers: [this.registry]});
-  }
-  #gauge(name: string, help: string, labelNames: readonly string[] = []): Gauge {
-    return new Gauge({name: PREFIX + name, help, labelNames, registers: [this.registry]});
-  }
-  #histogram(name: string, help: string, labelNames: readonly string[]): Histogram {
-    return new Histogram({
-      name: PREFIX + name,
-      help,
-      labelNames,
-      buckets: DURATION_BUCKETS,
-      registers: [this.registry],
-    });
   }
 }

@@ -2,6 +2,7 @@ import process from 'node:process';
 import {isInCluster} from '../../kube/access.ts';
 import {CommandError, EXIT, type Arguments, type Command} from '../../proc/command.ts';
 import {ConfigError} from '../../proc/config/error.ts';
+import {CONFIG_FLAGS} from '../../proc/config/flags.ts';
 import type {Texts} from '../../proc/config/text-layer.ts';
 import {loadAgentConfig} from '../config/load.ts';
 import {renderAgentConfig} from '../config/render.ts';
@@ -11,16 +12,7 @@ import {SETTING_FLAGS} from './agent-flags.ts';
 
 /** `noost agent`: runs until it is told to stop. */
 export const command: Command = {
-  flags: [
-    {name: 'config', kind: 'text', short: 'c', description: 'The configuration file', group: 'Configuration'},
-    {
-      name: 'check',
-      kind: 'boolean',
-      description: 'Only checks the configuration and prints what would be in effect',
-      group: 'Configuration',
-    },
-    ...SETTING_FLAGS,
-  ],
+  flags: [...CONFIG_FLAGS, ...SETTING_FLAGS],
   positionals: [],
   examples: [
     ['$0 agent', 'embedded defaults: 127.0.0.1:5055, ./data'],

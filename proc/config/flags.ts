@@ -1,6 +1,17 @@
 import type {Flag} from '../command.ts';
 import type {KnownSettings, Setting} from './settings.ts';
 
+/** Flags of each process that reads a configuration. */
+export const CONFIG_FLAGS: readonly Flag[] = [
+  {name: 'config', kind: 'text', short: 'c', description: 'The configuration file', group: 'Configuration'},
+  {
+    name: 'check',
+    kind: 'boolean',
+    description: 'Only checks the configuration and prints what would be in effect',
+    group: 'Configuration',
+  },
+];
+
 /**
  * A flag for each setting, in the order of the file, the short ones first.
  * @param groups first name in a setting's key → heading in `--help`.

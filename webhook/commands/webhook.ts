@@ -3,7 +3,7 @@ import process from 'node:process';
 import {KubeError} from '../../kube/error.ts';
 import {CommandError, EXIT, type Arguments, type Command} from '../../proc/command.ts';
 import {ConfigError} from '../../proc/config/error.ts';
-import {settingFlags} from '../../proc/config/flags.ts';
+import {CONFIG_FLAGS, settingFlags} from '../../proc/config/flags.ts';
 import type {Texts} from '../../proc/config/text-layer.ts';
 import {loadWebhookConfig} from '../config/load.ts';
 import {renderWebhookConfig} from '../config/render.ts';
@@ -30,16 +30,7 @@ const GROUPS: Readonly<Record<string, string>> = {
 
 /** `noost webhook`: runs until it is told to stop. */
 export const command: Command = {
-  flags: [
-    {name: 'config', kind: 'text', short: 'c', description: 'The configuration file', group: 'Configuration'},
-    {
-      name: 'check',
-      kind: 'boolean',
-      description: 'Only checks the configuration and prints what would be in effect',
-      group: 'Configuration',
-    },
-    ...settingFlags(KNOWN, GROUPS),
-  ],
+  flags: [...CONFIG_FLAGS, ...settingFlags(KNOWN, GROUPS)],
   positionals: [],
   examples: [
     ['$0 webhook', 'in a pod: everything is known'],
