@@ -7,9 +7,10 @@ import type {Through} from '../pull/through.ts';
 import {StoreFullError} from '../store/contract.ts';
 import type {Asked, RegistryParts} from './asked.ts';
 import {contentHead} from './head.ts';
-import {matchesEtag, parseRange, type Range} from './range.ts';
+import {sendHeld, writeBlobHead, clientOf, type BlobAnswer} from './held.ts';
+import {matchesEtag} from './range.ts';
 import {sendGrowing, sendThrough} from './stream.ts';
-import {followedSpan, verifiedSpan, wholeSpan} from './span.ts';
+import {followedSpan} from './span.ts';
 
 type AskedBlob = Asked<Pull & {readonly kind: 'blob'}>;
 type Content<From extends BlobContent['from']> = Extract<BlobContent, {readonly from: From}>;
@@ -49,23 +50,8 @@ async function answerHead(parts: RegistryParts, asked: AskedBlob): Promise<void>
 }
 
 async function sendCached(parts: RegistryParts, asked: AskedBlob, {blob}: Content<'cache'>): Promise<void> {
-  const {res, exchange, pull} = asked;
-  exchange.result = 'hit';
-  const range = rangeOf(asked, blob.sizeBytes);
-  if (!writeHead(asked, range, blob.sizeBytes)) return;
-  const {start, end} = range.kind === 'part' ? range : {start: 0, end: blob.sizeBytes};
-  const whole = start === 0 && end === blob.sizeBytes;
-  const client = clientOf(asked);
-  const verify = whole && parts.repeats.suspects(client, pull.digest);
-  const span = verify
-    ? verifiedSpan(blob.fd, start, end, parts.puller.verify(blob, pull.name))
-    : wholeSpan(blob.fd, start, end);
-  const interrupted = await parts.sender.send(res, span, (bytes) => {
-    exchange.sent(bytes);
-  });
-  if (interrupted !== undefined) throw interrupted.failure;
-  res.end();
-  if (whole) parts.repeats.completed(client, pull.digest, verify);
+  asked.exchange.result = 'hit';
+  await sendHeld(parts, blobAnswer(asked), blob, () => parts.puller.verify(blob, asked.pull.name));
 }
 
 async function sendFlight(parts: RegistryParts, asked: AskedBlob, content: Content<'flight'>): Promise<void> {
@@ -83,9 +69,9 @@ async function sendFlight(parts: RegistryParts, asked: AskedBlob, content: Conte
     await sendGrowing(parts.sender, asked, file);
     return;
   }
-  const range = rangeOf(asked, sizeBytes);
-  if (!writeHead(asked, range, sizeBytes)) return;
-  const {start, end} = range.kind === 'part' ? range : {start: 0, end: sizeBytes};
+  const part = writeBlobHead(blobAnswer(asked), sizeBytes);
+  if (part === undefined) return;
+  const {start, end} = part;
   const interrupted = await parts.sender.send(res, followedSpan(file, start, end), (bytes) => {
     exchange.sent(bytes);
   });
@@ -118,10 +104,10 @@ async function sendPassing(parts: RegistryParts, asked: AskedBlob, {through, why
     return passOn(parts, asked, through, 0, undefined);
   }
   if (sizeBytes === 0) for await (const _ of through.bytes()); // throws unless the empty blob is what was asked for
-  const range = rangeOf(asked, sizeBytes);
-  if (!writeHead(asked, range, sizeBytes)) return;
-  const {start, end} = range.kind === 'part' ? range : {start: 0, end: sizeBytes};
-  return sizeBytes === 0 ? void asked.res.end() : passOn(parts, asked, through, start, end);
+  const part = writeBlobHead(blobAnswer(asked), sizeBytes);
+  if (part === undefined) return;
+  const {start, end} = part;
+  return passOn(parts, asked, through, start, end);
 }
 
 async function passOn(
@@ -146,25 +132,9 @@ async function untilWhole(file: Followed): Promise<void> {
   }
 }
 
-/** @returns whether a body follows. */
-function writeHead(asked: AskedBlob, range: Range, sizeBytes: number): boolean {
-  const {res} = asked;
-  const headers = blobHead(asked);
-  if (range.kind === 'unsatisfiable') {
-    asked.exchange.reason = 'range';
-    res.writeHead(416, {...headers, 'content-range': `bytes */${sizeBytes}`, 'content-length': 0}).end();
-    return false;
-  }
-  if (range.kind === 'part') {
-    headers['content-range'] = `bytes ${range.start}-${range.end - 1}/${sizeBytes}`;
-    headers['content-length'] = range.end - range.start;
-    res.writeHead(206, headers);
-    return true;
-  }
-  headers['content-length'] = sizeBytes;
-  res.writeHead(200, headers);
-  if (sizeBytes === 0) res.end();
-  return sizeBytes > 0;
+function blobAnswer(asked: AskedBlob): BlobAnswer {
+  const {req, res, exchange, pull} = asked;
+  return {req, res, exchange, digest: pull.digest, head: blobHead(asked)};
 }
 
 /** Without a length the body is chunked, and its closing chunk is what is withheld. A range cannot be told (C-054). */
@@ -185,18 +155,6 @@ function blobHead({pull, exchange}: AskedBlob): OutgoingHttpHeaders {
 function notModified({res, pull, exchange}: AskedBlob): void {
   exchange.result = 'hit';
   res.writeHead(304, {...contentHead(pull, pull.digest, BLOB_TYPE), 'cache-control': FOREVER}).end();
-}
-
-/** The Range header, unless If-Range names something else than this blob (A-084). */
-function rangeOf({req, pull}: AskedBlob, sizeBytes: number): Range {
-  const ifRange = req.headers['if-range'];
-  const applies = ifRange === undefined || matchesEtag(String(ifRange), pull.digest);
-  return parseRange(applies ? req.headers.range : undefined, sizeBytes);
-}
-
-/** Tells clients apart as well as a loopback door can. */
-function clientOf({req}: AskedBlob): string {
-  return `${req.socket.remoteAddress ?? ''} ${req.headers['user-agent'] ?? ''}`;
 }
 
 function release(content: BlobContent): void {

@@ -1,8 +1,7 @@
 import type {HostedRequest} from '../../../oci/hosted-request.ts';
 import {OciError} from '../../../oci/error.ts';
-import {parseRange, matchesEtag} from '../../http/range.ts';
-import {verifiedSpan, wholeSpan} from '../../http/span.ts';
-import type {OpenBlob} from '../../store/contract.ts';
+import {sendHeld} from '../../http/held.ts';
+import {matchesEtag} from '../../http/range.ts';
 import {removeBlob} from '../remove.ts';
 import type {HostedAsked} from './asked.ts';
 import {commonHead, contentHead} from './head.ts';
@@ -15,7 +14,8 @@ const BLOB_TYPE = 'application/octet-stream'; // A-085
 const REVALIDATE = 'no-cache';
 
 /** GET and HEAD of a blob (end-2). */
-export async function answerBlob({driver, sender, repeats}: HostedParts, asked: AskedBlob): Promise<void> {
+export async function answerBlob(parts: HostedParts, asked: AskedBlob): Promise<void> {
+  const {driver} = parts;
   const {req, res, request, caller, exchange} = asked;
   const {repository, digest} = request;
   // A push that finds the blob here does not send it: it relies on it, and collection must know.
@@ -34,50 +34,10 @@ export async function answerBlob({driver, sender, repeats}: HostedParts, asked: 
     };
     if (matchesEtag(req.headers['if-none-match'], digest)) return void res.writeHead(304, head).end();
     if (req.method === 'HEAD') return void res.writeHead(200, {...head, 'content-length': blob.sizeBytes}).end();
-    const span = writeBlobHead(asked, blob, head);
-    if (span === undefined) return;
-    const {start, end} = span;
-    const isWhole = start === 0 && end === blob.sizeBytes;
-    const client = `${exchange.address ?? ''} ${req.headers['user-agent'] ?? ''}`;
-    const verify = isWhole && repeats.suspects(client, digest);
-    const sent = verify
-      ? verifiedSpan(blob.fd, start, end, driver.content.verify(blob))
-      : wholeSpan(blob.fd, start, end);
-    const interrupted = await sender.send(res, sent, (bytes) => {
-      exchange.sent(bytes);
-    });
-    if (interrupted !== undefined) throw interrupted.failure;
-    res.end();
-    if (isWhole) repeats.completed(client, digest, verify);
+    await sendHeld(parts, {req, res, exchange, digest, head}, blob, () => driver.content.verify(blob));
   } finally {
     blob.close();
   }
-}
-
-/** @returns what of it follows; `undefined`: nothing does. */
-function writeBlobHead(
-  {req, res, exchange, request}: AskedBlob,
-  {sizeBytes}: OpenBlob,
-  head: ReturnType<typeof contentHead>,
-): {readonly start: number; readonly end: number} | undefined {
-  const ifRange = req.headers['if-range'];
-  const applies = ifRange === undefined || matchesEtag(String(ifRange), request.digest);
-  const range = parseRange(applies ? req.headers.range : undefined, sizeBytes);
-  if (range.kind === 'unsatisfiable') {
-    exchange.reason = 'range';
-    res.writeHead(416, {...head, 'content-range': `bytes */${sizeBytes}`, 'content-length': 0}).end();
-    return undefined;
-  }
-  if (range.kind === 'part') {
-    const {start, end} = range;
-    const part = {'content-range': `bytes ${start}-${end - 1}/${sizeBytes}`, 'content-length': end - start};
-    res.writeHead(206, {...head, ...part});
-    return {start, end};
-  }
-  res.writeHead(200, {...head, 'content-length': sizeBytes});
-  if (sizeBytes > 0) return {start: 0, end: sizeBytes};
-  res.end();
-  return undefined;
 }
 
 /** DELETE of a blob (end-10). */
