@@ -166,7 +166,7 @@ suite('on a cluster', {timeout: 1_500_000}, () => {
 
   onCluster('every query of the dashboard has an answer, and no alert fires', async () => {
     await using prometheus = await rig.prometheus(await rig.pods(NAMESPACE));
-    const folder = join(import.meta.dirname, '../../manifests/overlays/prometheus-operator');
+    const folder = join(import.meta.dirname, '../../manifests/components/prometheus-operator');
     const {panels} = JSON.parse(await readFile(join(folder, 'dashboard.json'), 'utf8')) as {
       panels: {targets: {expr: string}[]}[];
     };

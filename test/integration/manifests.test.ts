@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import {mkdtemp, readdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {join, relative, resolve} from 'node:path';
 import {after, test} from 'node:test';
 import {parse, parseAllDocuments, stringify} from 'yaml';
 import {Metrics} from '../../agent/metrics.ts';
@@ -13,7 +13,7 @@ import {run} from '../peers/run.ts';
 
 const CHECKOUT = join(import.meta.dirname, '../..');
 const MANIFESTS = join(CHECKOUT, 'manifests');
-const OPERATOR = 'overlays/prometheus-operator';
+const OPERATOR = 'components/prometheus-operator';
 
 interface Thing {
   readonly apiVersion: string;
@@ -180,6 +180,30 @@ test('the API server accepts every object of every overlay', async (t) => {
   }
 });
 
+test('what the overlays change combines', async (t) => {
+  if (!needsKubernetes(t)) return;
+  const folder = await mkdtemp(join(tmpdir(), 'noost-combined-'));
+  t.after(async () => await rm(folder, {recursive: true}));
+  const at = (path: string): string => relative(folder, join(MANIFESTS, path));
+  const combined = ['ha', 'cert-manager', 'prometheus-operator', 'k3s'];
+  await writeFile(
+    join(folder, 'kustomization.yaml'),
+    stringify({resources: [at('.')], components: combined.map((name) => at(`components/${name}`))}),
+  );
+  const identity = ({kind, metadata}: Thing): string => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`;
+  const found = parseAllDocuments(await kustomize(folder)).map((one) => one.toJS() as Thing);
+  const each = await Promise.all(combined.map(async (name) => await renderedThings(`overlays/${name}`)));
+  assert.deepEqual(
+    new Set(found.map(identity)),
+    new Set(each.flat().map(identity)), // what one of them takes away the others would have
+  );
+  assert.equal(new Set(found.map(identity)).size, found.length);
+  const text = JSON.stringify(found);
+  for (const mark of ['DoNotSchedule', '/etc/noost-tls/tls.crt', '/host/var/lib/rancher/k3s/'])
+    assert.ok(text.includes(mark), mark);
+  assert.ok(!text.includes('prometheus.io/scrape'));
+});
+
 test('the webhook would be let into a namespace of the level restricted', async (t) => {
   if (!needsKubernetes(t)) return;
   cluster ??= Kubernetes.start();
@@ -203,7 +227,7 @@ async function renderedThings(overlay: string): Promise<readonly Thing[]> {
 
 async function kustomize(folder: string): Promise<string> {
   const bin = (await run(join(CHECKOUT, 'test/cluster/build'), ['kubectl'], {timeoutMs: 900_000})).toString().trim();
-  return (await run(join(bin, 'kubectl'), ['kustomize', join(MANIFESTS, folder)])).toString();
+  return (await run(join(bin, 'kubectl'), ['kustomize', resolve(MANIFESTS, folder)])).toString();
 }
 
 test('a kustomization names every file beside it', async () => {
