@@ -65,7 +65,7 @@ function upstreamEvents(metrics: Metrics, log: Log): UpstreamEvents {
   return {
     request: (upstream, outcome, durationMs) => {
       metrics.upstreamRequests.inc({upstream, code: String(outcome)});
-      metrics.upstreamDuration.observe({upstream}, durationMs / 1000);
+      metrics.upstreamDuration.times({upstream}).observe(durationMs / 1000);
     },
     token: (upstream, outcome) => metrics.tokenFetches.inc({upstream, outcome}),
     credentialsFailed: (upstream, message) => {

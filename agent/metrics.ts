@@ -1,6 +1,6 @@
-import {Registry, collectDefaultMetrics, type Metric} from 'prom-client';
-import {newMetricPage, PREFIX} from '../proc/metric-page.ts';
-import {TalliedCounter, TimesHistogram, type Times} from './tally.ts';
+import {Registry, collectDefaultMetrics} from 'prom-client';
+import {newMetricPage} from '../proc/metric-page.ts';
+import type {Times} from '../proc/tally.ts';
 
 /** To beyond a minute (E-003): a cold layer of some GiB takes that long. */
 const DURATION_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180, 600];
@@ -61,24 +61,24 @@ const REFUSALS = ['unnamed', 'credentials', 'guesses', 'rights'] as const;
 export class Metrics {
   readonly registry = new Registry();
   readonly #page = newMetricPage(this.registry, DURATION_BUCKETS);
-  readonly #requests = this.#tallied('requests_total', 'Requests answered', [
+  readonly #requests = this.#page.tallied('requests_total', 'Requests answered', [
     'kind',
     'method',
     'code',
     'result',
     'upstream',
   ]);
-  readonly #duration = this.#times('request_duration_seconds', 'From a request to the last byte of its answer', [
+  readonly #duration = this.#page.histogram('request_duration_seconds', 'From a request to the last byte of its answer', [
     'kind',
     'result',
   ]);
-  readonly #firstByte = this.#times('first_byte_seconds', 'From a request to the first byte of its answer', ['result']);
-  readonly #responseBytes = this.#tallied(
+  readonly #firstByte = this.#page.histogram('first_byte_seconds', 'From a request to the first byte of its answer', ['result']);
+  readonly #responseBytes = this.#page.tallied(
     'response_bytes_total',
     'Bytes of content sent to clients, by where they came from',
     ['source'],
   );
-  readonly #savedBytes = this.#tallied(
+  readonly #savedBytes = this.#page.tallied(
     'upstream_saved_bytes_total',
     'Bytes sent to clients that no upstream had to send again',
     ['source'],
@@ -240,17 +240,6 @@ export class Metrics {
     if (tallies === undefined) return; // all sources are there from the start
     tallies.sent.count += bytes;
     if (source === 'cache' || result === 'coalesced') tallies.saved.count += bytes;
-  }
-
-  #tallied(name: string, help: string, labelNames: readonly string[]): TalliedCounter {
-    return this.#registered(new TalliedCounter({name: PREFIX + name, help, labelNames}));
-  }
-  #times(name: string, help: string, labelNames: readonly string[]): TimesHistogram {
-    return this.#registered(new TimesHistogram({name: PREFIX + name, help, labelNames, buckets: DURATION_BUCKETS}));
-  }
-  #registered<M extends Metric>(metric: M): M {
-    this.registry.registerMetric(metric);
-    return metric;
   }
 }
 

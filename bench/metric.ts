@@ -3,6 +3,7 @@ export const METRICS = {
   throughput: {unit: 'GB/s', better: 'higher'},
   cpuPerGb: {unit: 'CPU s/GB', better: 'lower'},
   cpuPerReview: {unit: 'CPU µs/review', better: 'lower'},
+  clientCpuPerReview: {unit: 'CPU µs/review of the client', better: 'lower'},
   peakMemory: {unit: 'MiB peak', better: 'lower'},
   memory: {unit: 'MiB resident', better: 'lower'},
   memoryGrowth: {unit: 'MiB growth', better: 'lower'},

@@ -1,5 +1,6 @@
 import {Registry, collectDefaultMetrics} from 'prom-client';
 import {newMetricPage} from '../proc/metric-page.ts';
+import type {Times} from '../proc/tally.ts';
 import type {Outcome} from './policy/shape.ts';
 import {PHASES} from './admission/context.ts';
 import {ADMISSION_PATHS} from './admission/paths.ts';
@@ -13,7 +14,7 @@ const OTHER = 'other';
 export class WebhookMetrics {
   readonly registry = new Registry();
   readonly #page = newMetricPage(this.registry, DURATION_BUCKETS);
-  readonly reviews = this.#page.counter('admission_reviews_total', 'Reviews that were answered', [
+  readonly reviews = this.#page.tallied('admission_reviews_total', 'Reviews that were answered', [
     'pass',
     'operation',
     'reason',
@@ -33,7 +34,7 @@ export class WebhookMetrics {
     'reason',
   ]);
   readonly policies = this.#page.gauge('policies', 'Policies that are in effect');
-  readonly resolved = this.#page.counter('resolve_total', 'Tags that were resolved for reviews', ['result']);
+  readonly resolved = this.#page.tallied('resolve_total', 'Tags that were resolved for reviews', ['result']);
   readonly resolveDuration = this.#page.histogram(
     'resolve_duration_seconds',
     'From a question about a tag to its answer',
@@ -85,30 +86,43 @@ export class WebhookMetrics {
     'Errors that nothing was prepared for: bugs',
   );
   readonly #buildInfo = this.#page.gauge('build_info', 'Always 1; the labels say what runs', ['version', 'node']);
-  readonly #bound = new Map<string, {count: {inc(): void}; duration: {observe(seconds: number): void}}>();
-  readonly #phases = new Map<string, {observe(seconds: number): void}>();
+  readonly #answers = new Map<string, {readonly reviews: {count: number}; readonly duration: Times}>();
+  readonly #phases = new Map<string, Times>();
+  readonly #resolves = new Map<string, {readonly count: {count: number}; readonly duration: Times}>();
   readonly #policyNames = new Set<string>();
 
   constructor(version: string) {
     collectDefaultMetrics({register: this.registry});
     this.#buildInfo.set({version, node: process.versions.node}, 1);
     for (const reason of ['in-flight', 'bytes', 'lag']) this.shed.inc({reason}, 0);
-    for (const result of ['hit', 'miss', 'stale', 'negative', 'failed']) this.resolved.inc({result}, 0);
+    for (const result of ['hit', 'miss', 'stale', 'negative', 'failed']) {
+      this.resolved.inc({result}, 0);
+      const duration = this.resolveDuration.times({result});
+      this.#resolves.set(result, {count: this.resolved.tally({result}), duration});
+    }
     for (const where of ['upstream', 'redirect', 'realm']) this.ssrfDenied.inc({where}, 0);
-    for (const pass of Object.keys(ADMISSION_PATHS)) this.duration.labels({pass});
-    for (const phase of PHASES) this.#phases.set(phase, this.phases.labels({phase}));
+    for (const pass of Object.keys(ADMISSION_PATHS)) this.duration.times({pass});
+    for (const phase of PHASES) this.#phases.set(phase, this.phases.times({phase}));
   }
 
   /** One answered review. Looking labels up costs more than counting: those of a combination are kept. */
   answered(pass: string, operation: string, reason: string, seconds: number): void {
     const key = `${pass} ${operation} ${reason}`;
-    let bound = this.#bound.get(key);
-    if (bound === undefined) {
-      bound = {count: this.reviews.labels({pass, operation, reason}), duration: this.duration.labels({pass})};
-      this.#bound.set(key, bound); // as bounded as the labels are
+    let answers = this.#answers.get(key);
+    if (answers === undefined) {
+      answers = {reviews: this.reviews.tally({pass, operation, reason}), duration: this.duration.times({pass})};
+      this.#answers.set(key, answers); // as bounded as the labels are
     }
-    bound.count.inc();
-    bound.duration.observe(seconds);
+    answers.reviews.count++;
+    answers.duration.observe(seconds);
+  }
+
+  /** A tag was resolved, or could not be. */
+  tagResolved(result: string, seconds: number): void {
+    const resolves = this.#resolves.get(result);
+    if (resolves === undefined) return; // all results are there from the start
+    resolves.count.count++;
+    resolves.duration.observe(seconds);
   }
 
   phase(name: string, seconds: number): void {

@@ -56,8 +56,7 @@ export class Registries {
       allowPrivate: config.allowPrivateUpstreams,
       events: {
         resolved: (result, ms) => {
-          metrics.resolved.inc({result});
-          metrics.resolveDuration.observe({result}, ms / 1000);
+          metrics.tagResolved(result, ms / 1000);
         },
       },
     });

@@ -102,7 +102,7 @@ export function upstreamEvents(metrics: WebhookMetrics, log: Log): UpstreamEvent
   return {
     request: (upstream, outcome, durationMs) => {
       metrics.upstreamRequests.inc({upstream, code: String(outcome)});
-      metrics.upstreamDuration.observe({upstream}, durationMs / 1000);
+      metrics.upstreamDuration.times({upstream}).observe(durationMs / 1000);
     },
     token: (upstream, outcome) => metrics.tokenFetches.inc({upstream, outcome}),
     credentialsFailed: (upstream, message) => log.warn('credentials cannot be used', {upstream, error: message}),

@@ -1,7 +1,7 @@
 import {readFileSync} from 'node:fs';
-import {Agent, request} from 'node:https';
 import {performance} from 'node:perf_hooks';
 import process from 'node:process';
+import {Line} from './line.ts';
 import {percentiles, type Percentiles} from './percentile.ts';
 
 /** A client of the webhook in a process of its own: its argument is a `LoadPlan` as JSON, its output a `LoadResult`. */
@@ -10,81 +10,103 @@ export interface LoadPlan {
   readonly ca: string;
   /** Path and body, asked in turn. */
   readonly reviews: readonly {readonly path: string; readonly body: string}[];
+  /** All are made before anything is measured. */
   readonly connections: number;
   readonly seconds: number;
+  /** The same load before, not measured: the API server keeps its connections, and a server that runs is warm. */
+  readonly warmSeconds: number;
   /** So many begin each second, whether or not others have ended; `undefined`: each connection asks again at once. */
   readonly rate?: number;
 }
 
 export interface LoadResult extends Percentiles {
   readonly answered: number;
+  /** Answered before, in the seconds that are not measured. */
+  readonly warmed: number;
   readonly seconds: number;
   /** Anything but an answer that admits. */
   readonly errors: number;
+  readonly firstError: string | undefined;
+  /** Processor time of the client. */
+  readonly clientCpuSeconds: number;
 }
+
+/** Asks the next review; when it is answered, what it took since `since` is noted. */
+type AskNext = (line: Line, since: number) => Promise<void>;
 
 if (import.meta.main) {
   const plan = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as LoadPlan; // the bench wrote it
-  process.stdout.write(JSON.stringify(await run(plan)));
+  const {port, ca, connections} = plan;
+  const lines = await Promise.all(Array.from({length: connections}, () => Line.open(port, ca)));
+  const {answered: warmed} = await load(plan, lines, plan.warmSeconds);
+  const result: LoadResult = {...(await load(plan, lines, plan.seconds)), warmed};
+  for (const line of lines) line.close();
+  process.stdout.write(JSON.stringify(result));
 }
 
-async function run(plan: LoadPlan): Promise<LoadResult> {
-  const {connections, seconds, rate} = plan;
-  const agent = new Agent({keepAlive: true, maxSockets: connections, scheduling: 'lifo'});
+async function load({reviews, rate}: LoadPlan, lines: readonly Line[], seconds: number): Promise<Omit<LoadResult, 'warmed'>> {
+  const requests = reviews.map(({path, body}) => Line.requestOf(path, body));
   const took: number[] = [];
   let [errors, next] = [0, 0];
-  const begun = performance.now();
-  const end = begun + seconds * 1000;
-  const one = async (since: number): Promise<void> => {
-    const review = plan.reviews[next++ % plan.reviews.length];
-    if (review === undefined || !(await ask(plan, agent, review))) errors++;
+  let firstError: string | undefined;
+  const askNext: AskNext = async (line, since) => {
+    const wrong = await line.ask(requests[next++ % requests.length] ?? Buffer.alloc(0));
+    if (wrong !== undefined) {
+      errors++;
+      firstError ??= wrong;
+    }
     took.push(performance.now() - since);
   };
-  if (rate === undefined) {
-    const line = async (): Promise<void> => {
-      while (performance.now() < end) await one(performance.now());
-    };
-    await Promise.all(Array.from({length: connections}, line));
-  } else await atRate(rate, begun, end, one);
+  const [begun, cpu] = [performance.now(), process.cpuUsage()];
+  const end = begun + seconds * 1000;
+  await (rate === undefined ? atOnce(lines, end, askNext) : atRate(lines, {rate, begun, end}, askNext));
+  const {user, system} = process.cpuUsage(cpu);
   const tookSeconds = (performance.now() - begun) / 1000;
-  agent.destroy();
-  return {answered: took.length, seconds: tookSeconds, errors, ...percentiles(took)};
+  return {
+    answered: took.length,
+    seconds: tookSeconds,
+    errors,
+    firstError,
+    clientCpuSeconds: (user + system) / 1e6,
+    ...percentiles(took),
+  };
+}
+
+async function atOnce(lines: readonly Line[], end: number, askNext: AskNext): Promise<void> {
+  await Promise.all(
+    lines.map(async (line) => {
+      while (performance.now() < end) await askNext(line, performance.now());
+    }),
+  );
 }
 
 /** Timed from when each should have begun: what waits because the one before it was slow has waited. */
-async function atRate(rate: number, begun: number, end: number, one: (since: number) => Promise<void>): Promise<void> {
+async function atRate(
+  lines: readonly Line[],
+  {rate, begun, end}: {readonly rate: number; readonly begun: number; readonly end: number},
+  askNext: AskNext,
+): Promise<void> {
+  const free = [...lines];
+  const waiting: number[] = [];
   const all: Promise<void>[] = [];
-  await new Promise<void>((resolve) => {
-    const timer = setInterval(() => {
-      const now = performance.now();
-      for (
-        let due = begun + (all.length * 1000) / rate;
-        due <= Math.min(now, end);
-        due = begun + (all.length * 1000) / rate
-      )
-        all.push(one(due));
-      if (now < end) return;
-      clearInterval(timer);
-      resolve();
-    }, 1);
-  });
-  await Promise.all(all);
+  const serve = async (line: Line, since: number): Promise<void> => {
+    await askNext(line, since);
+    const late = waiting.shift();
+    if (late === undefined) free.push(line);
+    else all.push(serve(line, late));
+  };
+  for (let begins = 0; ; await tick()) {
+    const now = Math.min(performance.now(), end);
+    for (let due = begun; (due = begun + (begins * 1000) / rate) <= now; begins++) {
+      const line = free.pop();
+      if (line === undefined) waiting.push(due);
+      else all.push(serve(line, due));
+    }
+    if (now >= end) break;
+  }
+  for (let i = 0; i < all.length; i++) await all[i]; // what waited is added to the end meanwhile
 }
 
-function ask(
-  {port, ca}: LoadPlan,
-  agent: Agent,
-  {path, body}: {readonly path: string; readonly body: string},
-): Promise<boolean> {
-  return new Promise((resolve) => {
-    const headers = {'content-type': 'application/json', 'content-length': Buffer.byteLength(body)};
-    request({host: '127.0.0.1', port, path: `${path}?timeout=10s`, method: 'POST', agent, ca, headers}, (res) => {
-      let text = '';
-      res.setEncoding('utf8');
-      res.on('data', (part: string) => (text += part));
-      res.on('end', () => resolve(res.statusCode === 200 && text.includes('"allowed":true')));
-    })
-      .on('error', () => resolve(false))
-      .end(body);
-  });
+function tick(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 1));
 }

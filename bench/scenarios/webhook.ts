@@ -92,7 +92,7 @@ async function prepared({say}: Context): Promise<WebhookCluster> {
   return on;
 }
 
-async function planFor(on: WebhookCluster): Promise<Pick<LoadPlan, 'port' | 'ca' | 'reviews' | 'connections'>> {
+async function planFor(on: WebhookCluster): Promise<Omit<LoadPlan, 'rate' | 'seconds'>> {
   const secret = await on.client.get<KubeObject & {data: Record<string, string>}>(SECRETS, {
     namespace: UNASKED,
     name: 'noost-webhook-tls',
@@ -100,7 +100,7 @@ async function planFor(on: WebhookCluster): Promise<Pick<LoadPlan, 'port' | 'ca'
   const ca = Buffer.from(secret.data['ca.crt'] ?? '', 'base64').toString('utf8');
   const body = newReview(newPod(IMAGES), NAMESPACE);
   const reviews = [ADMISSION_PATHS.mutate, ADMISSION_PATHS.validate].map((path) => ({path, body}));
-  return {port: on.webhook.port, ca, reviews, connections: 64};
+  return {port: on.webhook.port, ca, reviews, connections: 64, warmSeconds: 2};
 }
 
 async function loaded(context: Context, of: string, {webhook: {child}}: WebhookCluster, plan: LoadPlan): Promise<void> {
@@ -111,8 +111,9 @@ async function loaded(context: Context, of: string, {webhook: {child}}: WebhookC
     JSON.parse(await runCommand([process.execPath, script, file])) as LoadResult;
   forgetPeak(child.pid);
   const before = readUsage(child.pid);
-  const {answered, seconds, errors, p50, p99, p999} = await run();
+  const {answered, warmed, seconds, errors, firstError, p50, p99, p999, clientCpuSeconds} = await run();
   const after = readUsage(child.pid);
+  if (firstError !== undefined) context.say(`a review was not admitted: ${firstError}`);
   context.results.add(of, 'noost', {
     requestRate: answered / seconds,
     p50,
@@ -121,7 +122,8 @@ async function loaded(context: Context, of: string, {webhook: {child}}: WebhookC
     errors,
     memory: after.residentBytes / MIB,
     peakMemory: after.peakBytes / MIB,
-    cpuPerReview: ((after.cpuSeconds - before.cpuSeconds) / answered) * 1e6,
+    cpuPerReview: ((after.cpuSeconds - before.cpuSeconds) / (answered + warmed)) * 1e6,
+    clientCpuPerReview: (clientCpuSeconds / answered) * 1e6,
   });
 }
 

@@ -18,11 +18,15 @@ export function answerReview(res: ServerResponse, {uid}: AdmissionRequest, decis
     ...(warnings.length === 0 ? {} : {warnings}),
     auditAnnotations: annotationsOf(decision, id),
   };
-  send(
-    res,
-    200,
-    JSON.stringify({apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response}),
-    'application/json',
+  const text = asciiJson({apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response});
+  res.writeHead(200, {'content-type': 'application/json', 'content-length': text.length}).end(text, 'latin1');
+}
+
+/** What is beyond ASCII is escaped: a character is a byte, and head and body leave in one write that encodes nothing. */
+function asciiJson(value: object): string {
+  return JSON.stringify(value).replace(
+    /[\u007f-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 }
 
@@ -48,9 +52,6 @@ function annotationsOf({reason, images}: Decision, id: string): Readonly<Record<
 export function refuse(res: ServerResponse, status: number, text: string, headers: Record<string, string> = {}): void {
   if (res.headersSent || res.destroyed) return void res.destroy();
   for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
-  send(res, status, `${text}\n`, 'text/plain; charset=utf-8');
-}
-
-function send(res: ServerResponse, status: number, text: string, type: string): void {
-  res.writeHead(status, {'content-type': type, 'content-length': Buffer.byteLength(text)}).end(text);
+  const body = Buffer.from(`${text}\n`);
+  res.writeHead(status, {'content-type': 'text/plain; charset=utf-8', 'content-length': body.length}).end(body);
 }

@@ -31,18 +31,23 @@ export async function readJson(req: IncomingMessage): Promise<unknown> {
   }
 }
 
-async function readBounded(req: IncomingMessage): Promise<Buffer> {
-  const tooLarge = (): BodyError => new BodyError(413, `Expected at most ${String(MAX_BODY / 1024 ** 2)} MiB`);
-  const announced = Number(req.headers['content-length'] ?? 0);
-  if (!(announced <= MAX_BODY)) throw tooLarge();
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of req as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > MAX_BODY) throw tooLarge();
-    chunks.push(chunk);
-  }
-  return chunks.length === 1 ? (chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(chunks, size);
+function readBounded(req: IncomingMessage): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const tooLarge = (): void => reject(new BodyError(413, `Expected at most ${String(MAX_BODY / 1024 ** 2)} MiB`));
+    const announced = Number(req.headers['content-length'] ?? 0);
+    if (!(announced <= MAX_BODY)) return tooLarge();
+    const chunks: Buffer[] = [];
+    let size = 0;
+    req.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= MAX_BODY) chunks.push(chunk);
+      else tooLarge();
+    });
+    req.on('end', () => resolve(chunks.length === 1 ? (chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(chunks)));
+    req.on('error', reject);
+    // After the end it says nothing any more.
+    req.on('close', () => reject(Object.assign(new Error('The caller left'), {code: 'ECONNRESET'})));
+  });
 }
 
 const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN, CLOSE] = [0x22, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d];

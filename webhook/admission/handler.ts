@@ -106,15 +106,13 @@ async function inTime(
 ): Promise<Decision> {
   if (pass === 'policies') return policies(request, shared);
   try {
-    return await withDeadline(ms, NEVER, (signal) => orAborted(decide(pass, request, {...shared, signal}), signal));
+    return await withDeadline(ms, undefined, (signal) => orAborted(decide(pass, request, {...shared, signal}), signal));
   } catch (error) {
     if (error instanceof TypeError && isOfObject(error)) return unreadable(pass, error, shared.id);
     if (!(error instanceof Error) || error.name !== 'TimeoutError') throw error;
     return outOfTime(pass, shared);
   }
 }
-
-const NEVER = new AbortController().signal;
 
 function decide(pass: Exclude<Pass, 'policies'>, request: AdmissionRequest, context: ReviewContext): Promise<Decision> {
   const {operation} = request;

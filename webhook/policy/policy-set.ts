@@ -11,9 +11,13 @@ const SYSTEM_NAMESPACE = 'kube-system';
 const NAME_LABEL = 'kubernetes.io/metadata.name';
 /** Namespaces whose policies are remembered. */
 const MAX_NAMESPACES = 1000;
-/** Outcomes that are remembered, a pointer each, over all images. */
-const MAX_OUTCOMES = 1_000_000;
+/** Outcomes that are remembered, some pointers each, over all images. */
+const MAX_OUTCOMES = 500_000;
 const MAX_KEY = 16 * 1024;
+/** Lists of places of a namespace, by what its pods select. */
+const MAX_LISTS = 64;
+/** Lists of places for which an image's outcomes are kept. */
+const MAX_KEPT = 2;
 
 /** An exception ready to be asked. */
 export interface CompiledException {
@@ -33,6 +37,16 @@ interface Excepted {
 }
 type Remembered = Outcome | Excepted;
 
+/** The policies that are for a namespace. */
+interface Applying {
+  /** Places of those that are for every pod in it. */
+  readonly always: readonly number[];
+  /** Of those that select among its pods. */
+  readonly selecting: readonly number[];
+  /** Which of `selecting` are for a pod → the places of all that are. One list for all pods alike: outcomes are kept by it. */
+  readonly lists: Map<string, readonly number[]>;
+}
+
 /**
  * Policies and exceptions, compiled. What was worked out before is remembered by content alone (labels of a namespace,
  * identity of an image), never by time or order: a set that has seen much answers as a new one does.
@@ -45,7 +59,7 @@ export class PolicySet {
   /** Policy's name as exceptions give it → its places in `policies`. */
   readonly #places: ReadonlyMap<string, readonly number[]>;
   /** Namespace and its labels → places of the policies that are for it. */
-  readonly #namespaces = new LRUCache<string, readonly number[]>({max: MAX_NAMESPACES});
+  readonly #namespaces = new LRUCache<string, Applying>({max: MAX_NAMESPACES});
   /** Identity → what each policy said, at its place, as far as it was asked. */
   readonly #images: LRUCache<string, Answers>;
 
@@ -60,33 +74,42 @@ export class PolicySet {
   /** Places of the policies that apply to a pod's images. */
   applicable({namespace, namespaceLabels, podLabels, serviceAccount}: Subject): readonly number[] {
     if (namespace === this.#ownNamespace) return [];
-    return this.#forNamespace(namespace, namespaceLabels).filter((place) => {
-      const scope = this.policies[place]?.scope;
-      return scope !== undefined && isForPod(scope, podLabels, serviceAccount);
-    });
+    const {always, selecting, lists} = this.#forNamespace(namespace, namespaceLabels);
+    if (selecting.length === 0) return always;
+    const selected = selecting.filter((place) => isForPod(this.#scope(place), podLabels, serviceAccount));
+    const key = selected.join();
+    let list = lists.get(key);
+    if (list === undefined) {
+      list = [...always, ...selected].toSorted((a, b) => a - b);
+      if (lists.size >= MAX_LISTS) lists.clear();
+      lists.set(key, list);
+    }
+    return list;
   }
 
   /** What the policies at `places` say to an image, in that order. */
-  outcomes(places: readonly number[], image: ImageInQuestion, isVouched: boolean, nowMs: number): Outcome[] {
-    const answers = this.#answersFor(image, isVouched);
-    return places.map((place) => {
-      const answer = answers.at(place);
-      if (!('untilMs' in answer)) return answer;
-      return nowMs < answer.untilMs ? answer.until : answer.after;
-    });
+  outcomes(places: readonly number[], image: ImageInQuestion, isVouched: boolean, nowMs: number): readonly Outcome[] {
+    return this.#answersFor(image, isVouched).of(places, nowMs);
   }
 
-  #forNamespace(namespace: string, labels: Labels): readonly number[] {
+  #scope(place: number): Scope {
+    const policy = this.policies[place];
+    if (policy === undefined) throw new RangeError(`No policy at place ${place}`);
+    return policy.scope;
+  }
+
+  #forNamespace(namespace: string, labels: Labels): Applying {
     const key = JSON.stringify([namespace, Object.entries(labels).toSorted(([a], [b]) => compare(a, b))]);
     const known = this.#namespaces.get(key);
     if (known !== undefined) return known;
     const all = {...labels, [NAME_LABEL]: namespace};
-    const places = [...this.policies.keys()].filter((place) => {
-      const scope = this.policies[place]?.scope;
-      return scope !== undefined && isForNamespace(scope, namespace, all);
-    });
-    if (key.length <= MAX_KEY) this.#namespaces.set(key, places);
-    return places;
+    const places = [...this.policies.keys()].filter((place) => isForNamespace(this.#scope(place), namespace, all));
+    const [always = [], selecting = []] = [false, true].map((selects) =>
+      places.filter((place) => selectsAmongPods(this.#scope(place)) === selects),
+    );
+    const applying = {always, selecting, lists: new Map<string, readonly number[]>()};
+    if (key.length <= MAX_KEY) this.#namespaces.set(key, applying);
+    return applying;
   }
 
   #answersFor({identity}: ImageInQuestion, isVouched: boolean): Answers {
@@ -111,6 +134,14 @@ export class PolicySet {
   }
 }
 
+/** What policies say together, for as long as no exception begins or ends to count. */
+interface Kept {
+  readonly places: readonly number[];
+  readonly fromMs: number;
+  readonly untilMs: number;
+  readonly outcomes: readonly Outcome[];
+}
+
 /** What each policy says to one image: asked once. */
 class Answers {
   readonly #policies: readonly CompiledPolicy[];
@@ -119,6 +150,8 @@ class Answers {
   readonly #newExceptions: () => readonly (CompiledException | undefined)[];
   #exceptions: readonly (CompiledException | undefined)[] | undefined;
   readonly #known: Remembered[] = [];
+  /** The last asked first. */
+  #kept: readonly Kept[] = [];
 
   constructor(
     policies: readonly CompiledPolicy[],
@@ -132,7 +165,25 @@ class Answers {
     this.#newExceptions = newExceptions;
   }
 
-  at(place: number): Remembered {
+  of(places: readonly number[], nowMs: number): readonly Outcome[] {
+    for (const kept of this.#kept)
+      if (kept.places === places && kept.fromMs <= nowMs && nowMs < kept.untilMs) return kept.outcomes;
+    let [fromMs, untilMs] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+    const outcomes = places.map((place) => {
+      const answer = this.#at(place);
+      if (!('untilMs' in answer)) return answer;
+      if (nowMs < answer.untilMs) {
+        untilMs = Math.min(untilMs, answer.untilMs);
+        return answer.until;
+      }
+      fromMs = Math.max(fromMs, answer.untilMs);
+      return answer.after;
+    });
+    this.#kept = [{places, fromMs, untilMs, outcomes}, ...this.#kept.slice(0, MAX_KEPT - 1)];
+    return outcomes;
+  }
+
+  #at(place: number): Remembered {
     return (this.#known[place] ??= this.#ask(place));
   }
 
@@ -162,6 +213,10 @@ class Answers {
 function isForNamespace({namespace, namespaceSelector}: Scope, asked: string, labels: Labels): boolean {
   if (namespace !== undefined) return namespace === asked;
   return namespaceSelector === undefined ? asked !== SYSTEM_NAMESPACE : selects(namespaceSelector, labels);
+}
+
+function selectsAmongPods({podSelector, serviceAccounts}: Scope): boolean {
+  return serviceAccounts !== undefined || (podSelector !== undefined && !selectsAll(podSelector));
 }
 
 function isForPod({podSelector, serviceAccounts}: Scope, labels: Labels, account: string): boolean {

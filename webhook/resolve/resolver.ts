@@ -194,8 +194,7 @@ export class Resolver {
   async #ask(key: string, question: TagQuestion): Promise<TagRecord> {
     const {name} = question;
     try {
-      const never = new AbortController().signal;
-      const digest = await withDeadline(FLIGHT_MS, never, (signal) =>
+      const digest = await withDeadline(FLIGHT_MS, undefined, (signal) =>
         this.#gate.run(name.registry, signal, () => this.#digestOf(question, signal)),
       );
       return this.#known.learned(key, digest);

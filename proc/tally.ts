@@ -52,6 +52,11 @@ export class TimesHistogram extends Histogram {
     return known.times;
   }
 
+  /** Would be counted where nobody reads it. */
+  override observe(): never {
+    throw new TypeError('Observe times(labels)');
+  }
+
   /** As prom-client asks a metric for its samples, flat or for its text. */
   override get(): ReturnType<Histogram['get']> {
     const values = [...this.#all.values()].flatMap(({labels, times}) => this.#samples(labels, times));
