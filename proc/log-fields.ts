@@ -23,6 +23,7 @@ const HIDDEN = new Set([
 ]);
 /** User information and query of a URL: the one holds passwords, the other signatures (X-Amz-Signature, sig). */
 const URL_SECRETS = /([a-z][a-z0-9+.-]*:\/\/)(?:[^\s/?#"'@]*@)?([^\s?#"']*)(\?[^\s"'#]*)?/gi;
+const BLANK = /\s/;
 const CREDENTIALS = /\b(Bearer|Basic)\s+[\w.~+/=-]{8,}/gi;
 
 /** A copy of `fields` with secrets hidden, strings and lists cut to a bound, and errors as plain objects. */
@@ -34,7 +35,8 @@ export function safeFields(fields: LogFields): Record<string, unknown> {
 export function safeText(text: string): string {
   const cut = text.length > MAX_STRING ? `${text.slice(0, MAX_STRING)}…` : text;
   const withoutUrls = cut.includes('://') ? cut.replace(URL_SECRETS, hideInUrl) : cut;
-  return withoutUrls.replace(CREDENTIALS, '$1 [hidden]');
+  // Most strings are names without a blank, in which there is nothing to look for.
+  return BLANK.test(withoutUrls) ? withoutUrls.replace(CREDENTIALS, '$1 [hidden]') : withoutUrls;
 }
 
 function hideInUrl(_whole: string, scheme: string, rest: string, query: string | undefined): string {

@@ -1,4 +1,4 @@
-import {pino, stdTimeFunctions, type Logger} from 'pino';
+import {pino, type Logger} from 'pino';
 import {safeFields, safeText, type LogFields} from './log-fields.ts';
 import {readableLine} from './log-line.ts';
 import {newLogOutput, type LogOutput} from './log-output.ts';
@@ -87,7 +87,8 @@ class PinoLog implements ProcessLog {
     const safely = (line: string): void => {
       write(line.replace(LEFT_BY_JSON, escapeCharacter));
     };
-    this.#pino = pino({level, base: null, timestamp: stdTimeFunctions.isoTime, formatters}, {write: safely});
+    const timestamp = (): string => `,"time":"${this.#clock.now()}"`;
+    this.#pino = pino({level, base: null, timestamp, formatters}, {write: safely});
     output.onRecovered = (lines) => {
       this.warn('log lines were dropped: standard output is not read fast enough', {lines});
     };
