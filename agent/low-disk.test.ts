@@ -4,7 +4,8 @@ import {lowDisk} from './low-disk.ts';
 import type {Usage} from './store/contract.ts';
 
 const GIB = 2 ** 30;
-const EMPTY: Usage = {blobs: 0, manifests: 0, tags: 0, sizeBytes: 0, reservedBytes: 0, maxBytes: GIB, diskFreeBytes: 0};
+const NOTHING = {blobs: 0, manifests: 0, tags: 0, sizeBytes: 0, reservedBytes: 0};
+const EMPTY: Usage = {...NOTHING, maxBytes: GIB, capacityBytes: GIB, diskFreeBytes: 0};
 
 for (const {name, freeBytes, minFree, sizeBytes = 0, says} of [
   {name: 'above the share', freeBytes: 21 * GIB, minFree: {share: 0.2}, says: undefined},

@@ -242,6 +242,7 @@ function adminParts(agent: Agent): Parameters<typeof newAdmin>[0] {
       const usage = await store.usage();
       metrics.cacheBytes.set(usage.sizeBytes);
       metrics.cacheMaxBytes.set(usage.maxBytes);
+      metrics.cacheCapacityBytes.set(usage.capacityBytes);
       metrics.cacheObjects.set({kind: 'blob'}, usage.blobs);
       metrics.cacheObjects.set({kind: 'manifest'}, usage.manifests);
       metrics.cacheObjects.set({kind: 'tag'}, usage.tags);

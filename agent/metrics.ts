@@ -134,6 +134,7 @@ export class Metrics {
   readonly quarantined = this.#page.counter('quarantined_total', 'Blobs found wrong on disk');
   readonly cacheBytes = this.#page.gauge('cache_bytes', 'Bytes of whole blobs in the cache');
   readonly cacheMaxBytes = this.#page.gauge('cache_max_bytes', 'The limit of the cache');
+  readonly cacheCapacityBytes = this.#page.gauge('cache_capacity_bytes', 'What the cache may hold as the disk is now');
   readonly cacheObjects = this.#page.gauge('cache_objects', 'What the cache holds', ['kind']);
   readonly cacheEvictions = this.#page.counter('cache_evictions_total', 'Blobs dropped from the cache', ['reason']);
   readonly cacheEvictedBytes = this.#page.counter('cache_evicted_bytes_total', 'Bytes dropped from the cache', [

@@ -66,15 +66,73 @@ test('a webhook with fewer replicas than wanted is a problem', async () => {
   assert.deepEqual(problemsOf(fleet), ['webhook: 2 of 3 replicas are ready']);
 });
 
-test('what a user may not see is left out, and the rest is shown', async () => {
+test('what a user may not see is named, and the rest is shown', async () => {
   await using fake = await FakeKube.start();
   using client = fake.client();
   fake.put(DAEMON_SETS, {metadata: {name: 'noost-agent', namespace: NAMESPACE}});
-  fake.put(PODS, agent('agent-a', 'a', {phase: 'Pending'}));
-  fake.failNext(403, '/api/v1/nodes');
-  const {nodes} = await readFleet(client, NAMESPACE);
-  assert.deepEqual(
-    nodes.map((one) => one.node),
-    ['a'],
+  fake.put(PODS, agent('agent-a', 'a', {phase: 'Running', conditions: [{type: 'Ready', status: 'True'}]}));
+  for (const path of ['/api/v1/nodes', '/daemonsets', '/deployments', '/proxy/metrics']) fake.failNext(403, path);
+  const fleet = await readFleet(client, NAMESPACE);
+  assert.deepEqual(problemsOf(fleet), []);
+  assert.equal(
+    renderFleet(fleet),
+    [
+      'NODE  AGENT  VERSION  CACHE  SERVED  SAVED  CONTAINERD',
+      'a     ready  –            –       –      –  –',
+      '',
+      'You may not see:',
+      '  the DaemonSet noost-system/noost-agent',
+      '  nodes: one without an agent is not shown',
+      '  the Deployment noost-system/noost-webhook',
+      '  pods/proxy: what the agents themselves say is not shown',
+      '',
+    ].join('\n'),
   );
 });
+
+test('whether a webhook is armed is not guessed', async () => {
+  await using fake = await FakeKube.start();
+  using client = fake.client();
+  const status = {readyReplicas: 3};
+  fake.put(DEPLOYMENTS, {metadata: {name: 'noost-webhook', namespace: NAMESPACE}, spec: {replicas: 3}, status});
+  fake.failNext(403, '/validatingwebhookconfigurations');
+  const text = renderFleet(await readFleet(client, NAMESPACE));
+  assert.match(text, /^Webhook: 3 of 3 replicas ready$/m);
+  assert.match(text, /^ {2}the webhook configurations: whether it is armed is not shown$/m);
+});
+
+test('an agent that is being replaced is shown once', async () => {
+  await using fake = await FakeKube.start();
+  using client = fake.client();
+  fake.put(DAEMON_SETS, {metadata: {name: 'noost-agent', namespace: NAMESPACE}});
+  const ending = agent('old', 'a', {phase: 'Pending'});
+  fake.put(PODS, {...ending, metadata: {...ending.metadata, deletionTimestamp: '2026-01-01T00:00:00Z'}});
+  assert.deepEqual(problemsOf(await readFleet(client, NAMESPACE)), ['a: its agent ends']);
+  fake.put(PODS, agent('new', 'a', {phase: 'Pending'}));
+  assert.deepEqual(problemsOf(await readFleet(client, NAMESPACE)), ['a: its agent is not ready']);
+});
+
+for (const {name, maxBytes, capacityBytes, says} of [
+  {name: 'all that was set', maxBytes: 50 * 2 ** 30, capacityBytes: 50 * 2 ** 30, says: undefined},
+  {name: 'less, and much', maxBytes: 50 * 2 ** 30, capacityBytes: 8 * 2 ** 30, says: undefined},
+  {name: 'little, as was set', maxBytes: 2 ** 20, capacityBytes: 2 ** 20, says: undefined},
+  {
+    name: 'little',
+    maxBytes: 50 * 2 ** 30,
+    capacityBytes: 2 ** 29,
+    says: /^a: .* room for 512 MiB only \(cache\.minFreeDisk\)/,
+  },
+  {name: 'nothing', maxBytes: 50 * 2 ** 30, capacityBytes: 0, says: /^a: the disk leaves its cache no room/},
+])
+  test(`a disk that leaves the cache ${name}`, async () => {
+    await using fake = await FakeKube.start();
+    using client = fake.client();
+    fake.put(DAEMON_SETS, {metadata: {name: 'noost-agent', namespace: NAMESPACE}});
+    fake.put(PODS, agent('agent-a', 'a', {phase: 'Running', conditions: [{type: 'Ready', status: 'True'}]}));
+    const page = `noost_cache_max_bytes ${String(maxBytes)}\nnoost_cache_capacity_bytes ${String(capacityBytes)}\n`;
+    fake.answers.set(`/api/v1/namespaces/${NAMESPACE}/pods/agent-a:5057/proxy/metrics`, () => page);
+    const fleet = await readFleet(client, NAMESPACE);
+    if (says === undefined) assert.deepEqual(problemsOf(fleet), []);
+    else assert.match(problemsOf(fleet).join('\n'), says);
+    assert.equal(fleet.nodes[0]?.cacheMaxBytes, capacityBytes);
+  });

@@ -1,4 +1,5 @@
 import type {KubeClient} from '../kube/client.ts';
+import {humanSize} from '../agent/commands/human.ts';
 import {KubeError} from '../kube/error.ts';
 import {DAEMON_SETS, DEPLOYMENTS, NODES, PODS, VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS} from '../kube/resources.ts';
 import {MetricsPage} from './metrics-page.ts';
@@ -12,6 +13,8 @@ const METRICS_PORT = 5057;
 const AT_ONCE = 16;
 const ANSWER_MS = 5000;
 const MAX_PAGE = 4 * 1024 * 1024;
+/** A cache that may hold less keeps few images whole; only the disk's being full makes it so small, unless it is set. */
+const SMALL_BYTES = 1024 ** 3;
 
 /** What is known of one node. */
 export interface NodeStatus {
@@ -21,6 +24,7 @@ export interface NodeStatus {
   readonly ready: boolean;
   readonly version: string | undefined;
   readonly cacheBytes: number | undefined;
+  /** What it may hold: its limit, or less where others fill the disk. */
   readonly cacheMaxBytes: number | undefined;
   /** Bytes given to this node since its agent began, and how many of them no upstream had to send again. */
   readonly servedBytes: number | undefined;
@@ -35,9 +39,16 @@ export interface Fleet {
   readonly nodes: readonly NodeStatus[];
   /** `undefined`: not installed. */
   readonly webhook:
-    | {readonly ready: number; readonly wanted: number; readonly failurePolicy: string | undefined}
+    | {
+        readonly ready: number;
+        readonly wanted: number;
+        /** `undefined`: it is not armed; `hidden`: the caller may not see that. */
+        readonly failurePolicy: string | undefined;
+      }
     | undefined;
   readonly problems: readonly string[];
+  /** What the caller may not see, in words. */
+  readonly hidden: readonly string[];
 }
 
 /**
@@ -45,92 +56,139 @@ export interface Fleet {
  * @throws {KubeError} if even the pods may not be listed.
  */
 export async function readFleet(client: KubeClient, namespace: string): Promise<Fleet> {
-  const [daemonSet, pods, nodes, webhook] = await Promise.all([
-    client.find<DaemonSet>(DAEMON_SETS, {namespace, name: AGENT}),
-    client.list<Pod>(PODS, {namespace, labelSelector: AGENTS}),
-    client.list<Node>(NODES).then(
-      ({items}) => items,
-      (error: unknown) => refused(error), // a user of one namespace sees the agents all the same
+  const hidden = new Set<string>();
+  /** What one may not see is not known; anything else is a failure. */
+  const ifAllowed = async <T>(what: string, asked: Promise<T>): Promise<T | undefined> =>
+    await asked.catch((error: unknown) => {
+      if (!isForbidden(error)) throw error;
+      hidden.add(what);
+      return undefined;
+    });
+  const [daemonSets, pods, nodes, webhook] = await Promise.all([
+    ifAllowed(
+      `the DaemonSet ${namespace}/${AGENT}`,
+      client.find<DaemonSet>(DAEMON_SETS, {namespace, name: AGENT}).then((found) => [found]),
     ),
-    readWebhook(client, namespace),
+    client.list<Pod>(PODS, {namespace, labelSelector: AGENTS}),
+    ifAllowed('nodes: one without an agent is not shown', client.list<Node>(NODES)),
+    readWebhook(client, namespace, ifAllowed),
   ]);
-  const problems = daemonSet === undefined ? [`there is no DaemonSet ${namespace}/${AGENT}: is Noost installed?`] : [];
-  const asked = await inTurn(pods.items, async (pod) => await readAgent(client, namespace, pod));
-  const covered = new Set(asked.map(({node}) => node));
-  const without = (nodes ?? [])
-    .filter(({status}) => (status?.nodeInfo?.operatingSystem ?? 'linux') === 'linux')
-    .filter(({metadata}) => !covered.has(metadata.name ?? ''))
-    .map(({metadata}) => unknown(metadata.name ?? '', undefined, ['no agent']));
-  const down = new Set(
-    (nodes ?? []).filter(({status}) => !holds(status?.conditions, 'Ready')).map(({metadata}) => metadata.name),
-  );
-  const all = [...asked, ...(daemonSet === undefined ? [] : without)].map((one) =>
-    down.has(one.node) ? {...one, ready: false, problems: ['the node is not ready', ...one.problems]} : one,
-  );
-  return {nodes: all.toSorted((a, b) => a.node.localeCompare(b.node)), webhook, problems};
+  const isMissing = daemonSets !== undefined && daemonSets[0] === undefined;
+  const problems = isMissing ? [`there is no DaemonSet ${namespace}/${AGENT}: is Noost installed?`] : [];
+  const asked = await inTurn(current(pods.items), async (pod) => await readAgent(client, namespace, pod, ifAllowed));
+  const all = withNodes(asked, nodes?.items ?? [], isMissing);
+  return {nodes: all.toSorted((a, b) => a.node.localeCompare(b.node)), webhook, problems, hidden: [...hidden]};
 }
 
-async function readAgent(client: KubeClient, namespace: string, pod: Pod): Promise<NodeStatus> {
+type IfAllowed = <T>(what: string, asked: Promise<T>) => Promise<T | undefined>;
+
+function isForbidden(error: unknown): boolean {
+  return error instanceof KubeError && error.code === 403;
+}
+
+/** While a node's agent is replaced it has two pods: the one that ends is not shown. */
+function current(pods: readonly Pod[]): readonly Pod[] {
+  const stays = (pod: Pod): boolean => pod.metadata.deletionTimestamp === undefined;
+  const replaced = new Set(pods.filter(stays).map(({spec}) => spec?.nodeName));
+  return pods.filter((pod) => stays(pod) || !replaced.has(pod.spec?.nodeName));
+}
+
+function withNodes(asked: readonly NodeStatus[], nodes: readonly Node[], isMissing: boolean): readonly NodeStatus[] {
+  const covered = new Set(asked.map(({node}) => node));
+  const without = nodes
+    .filter(({status}) => (status?.nodeInfo?.operatingSystem ?? 'linux') === 'linux')
+    .filter(({metadata}) => !covered.has(metadata.name ?? ''))
+    .map(({metadata}) => unknown({node: metadata.name ?? '', pod: undefined, ready: false, problems: ['no agent']}));
+  const down = new Set(
+    nodes.filter(({status}) => !holds(status?.conditions, 'Ready')).map(({metadata}) => metadata.name),
+  );
+  return [...asked, ...(isMissing ? [] : without)].map((one) =>
+    down.has(one.node) ? {...one, ready: false, problems: ['the node is not ready', ...one.problems]} : one,
+  );
+}
+
+async function readAgent(client: KubeClient, namespace: string, pod: Pod, ifAllowed: IfAllowed): Promise<NodeStatus> {
   const name = pod.metadata.name ?? '';
   const node = pod.spec?.nodeName ?? '(not scheduled)';
   const ready = holds(pod.status?.conditions, 'Ready');
   const problems = ready ? [] : [whyNotReady(pod)];
-  if (pod.status?.phase !== 'Running') return unknown(node, name, problems);
+  const seen = {node, pod: name, ready, problems};
+  if (pod.status?.phase !== 'Running') return unknown(seen);
   try {
     const path = `/api/v1/namespaces/${namespace}/pods/${name}:${String(METRICS_PORT)}/proxy/metrics`;
-    const page = new MetricsPage(await client.raw(path, {deadlineMs: ANSWER_MS, maxBytes: MAX_PAGE}));
-    const failed = page.sum('noost_node_folders', ['outcome', 'failed']) ?? 0;
-    if (failed > 0) problems.push(`${String(failed)} of the node's hosts.toml files could not be written: see its log`);
-    return {
-      node,
-      pod: name,
-      ready,
-      version: page.label('noost_build_info', 'version'),
-      cacheBytes: page.sum('noost_cache_bytes'),
-      cacheMaxBytes: page.sum('noost_cache_max_bytes'),
-      servedBytes: page.sum('noost_response_bytes_total'),
-      savedBytes: page.sum('noost_upstream_saved_bytes_total'),
-      folders: page.sum('noost_node_folders', ['outcome', 'written']),
-      problems,
-    };
+    const asked = client.raw(path, {deadlineMs: ANSWER_MS, maxBytes: MAX_PAGE});
+    const text = await ifAllowed('pods/proxy: what the agents themselves say is not shown', asked);
+    return text === undefined ? unknown(seen) : known(seen, new MetricsPage(text));
   } catch (error) {
     if (!(error instanceof KubeError)) throw error;
-    return unknown(node, name, [...problems, `its agent could not be asked: ${error.message}`]);
+    return unknown({...seen, ready: false, problems: [...problems, `its agent could not be asked: ${error.message}`]});
   }
 }
 
-function whyNotReady({status}: Pod): string {
+/** What is known without asking the agent. */
+type Seen = Pick<NodeStatus, 'node' | 'pod' | 'ready' | 'problems'>;
+
+function known(seen: Seen, page: MetricsPage): NodeStatus {
+  const [maxBytes, capacityBytes] = [page.sum('noost_cache_max_bytes'), page.sum('noost_cache_capacity_bytes')];
+  return {
+    ...seen,
+    version: page.label('noost_build_info', 'version'),
+    cacheBytes: page.sum('noost_cache_bytes'),
+    cacheMaxBytes: capacityBytes ?? maxBytes,
+    servedBytes: page.sum('noost_response_bytes_total'),
+    savedBytes: page.sum('noost_upstream_saved_bytes_total'),
+    folders: page.sum('noost_node_folders', ['outcome', 'written']),
+    problems: [...seen.problems, ...ofFiles(seen, page), ...ofDisk(capacityBytes, maxBytes)],
+  };
+}
+
+function ofFiles({pod = '', ready}: Seen, page: MetricsPage): readonly string[] {
+  const count = (outcome: string): number | undefined => page.sum('noost_node_folders', ['outcome', outcome]);
+  const failed = count('failed') ?? 0;
+  if (failed > 0)
+    return [`${String(failed)} of the node's hosts.toml files could not be written: see the log of ${pod}`];
+  // Where it is not to configure the node there is no such metric; an agent that is not ready takes itself out.
+  if (ready && count('written') === 0) return [`its containerd does not ask the agent: the log of ${pod} says why`];
+  return [];
+}
+
+function ofDisk(capacityBytes: number | undefined, maxBytes: number | undefined): readonly string[] {
+  if (capacityBytes === undefined || maxBytes === undefined) return []; // an agent of another version
+  if (capacityBytes >= Math.min(maxBytes, SMALL_BYTES)) return [];
+  const room = capacityBytes === 0 ? 'no room' : `room for ${humanSize(capacityBytes)} only`;
+  return [`the disk leaves its cache ${room} (cache.minFreeDisk): what does not fit passes through without being kept`];
+}
+
+function whyNotReady({metadata, status}: Pod): string {
+  if (metadata.deletionTimestamp !== undefined) return 'its agent ends';
   const [container] = status?.containerStatuses ?? [];
   const waiting = container?.state?.waiting;
   if (waiting?.reason !== undefined) return `its agent waits: ${waiting.reason} ${waiting.message ?? ''}`.trim();
   return `its agent is not ready${(container?.restartCount ?? 0) > 0 ? `, restarted ${String(container?.restartCount)} times` : ''}`;
 }
 
-function unknown(node: string, pod: string | undefined, problems: readonly string[]): NodeStatus {
+function unknown(seen: Seen): NodeStatus {
   const none = {cacheBytes: undefined, cacheMaxBytes: undefined, servedBytes: undefined, savedBytes: undefined};
-  return {node, pod, ready: false, version: undefined, folders: undefined, ...none, problems};
+  return {...seen, version: undefined, folders: undefined, ...none};
 }
 
-async function readWebhook(client: KubeClient, namespace: string): Promise<Fleet['webhook']> {
-  const deployment = await client.find<Deployment>(DEPLOYMENTS, {namespace, name: WEBHOOK});
-  if (deployment === undefined) return undefined;
-  const armed = await Promise.all(
-    [VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS].map((type) =>
-      client.find<WebhookConfiguration>(type, {name: WEBHOOK}).catch((error: unknown) => refused(error)),
-    ),
+async function readWebhook(client: KubeClient, namespace: string, ifAllowed: IfAllowed): Promise<Fleet['webhook']> {
+  const deployment = await ifAllowed(
+    `the Deployment ${namespace}/${WEBHOOK}`,
+    client.find<Deployment>(DEPLOYMENTS, {namespace, name: WEBHOOK}),
   );
-  const policies = armed.flatMap((one) => one?.webhooks?.map(({failurePolicy}) => failurePolicy) ?? []);
+  if (deployment === undefined) return undefined;
+  const types = [VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS];
+  const found = await ifAllowed(
+    'the webhook configurations: whether it is armed is not shown',
+    Promise.all(types.map(async (type) => await client.find<WebhookConfiguration>(type, {name: WEBHOOK}))),
+  );
+  const policies = found?.flatMap((one) => one?.webhooks?.map(({failurePolicy}) => failurePolicy) ?? []) ?? ['hidden'];
   return {
     ready: deployment.status?.readyReplicas ?? 0,
     wanted: deployment.spec?.replicas ?? 0,
     failurePolicy: policies.includes('Fail') ? 'Fail' : policies[0],
   };
-}
-
-/** What one may not see is not known; anything else is a failure. */
-function refused(error: unknown): undefined {
-  if (error instanceof KubeError && error.code === 403) return undefined;
-  throw error;
 }
 
 async function inTurn<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {

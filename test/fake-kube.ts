@@ -30,8 +30,8 @@ interface Told {
 export class FakeKube implements AsyncDisposable {
   /** `GET /api/v1/pods?…`, in the order in which they came. */
   readonly requests: string[] = [];
-  /** Answers of reviews and the like, by path: `POST` gets the body and says what comes back. */
-  readonly answers = new Map<string, (body: Record<string, unknown>) => object>();
+  /** Answers of reviews and the like, by path: `POST` gets the body and says what comes back; a text comes as it is. */
+  readonly answers = new Map<string, (body: Record<string, unknown>) => object | string>();
   /** Watches are accepted and then say nothing. */
   silent = false;
   /** What a request has to carry as `authorization`, if anything. */
@@ -281,7 +281,8 @@ function merge(target: unknown, patch: unknown): unknown {
 }
 
 function send(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, {'content-type': 'application/json'}).end(JSON.stringify(body));
+  const [type, text] = typeof body === 'string' ? ['text/plain', body] : ['application/json', JSON.stringify(body)];
+  response.writeHead(status, {'content-type': type}).end(text);
 }
 
 function fail(response: ServerResponse, code: number, reason: string): void {

@@ -142,6 +142,7 @@ export class ApiRig implements AsyncDisposable {
             sizeBytes: 4,
             reservedBytes: 5,
             maxBytes: 6,
+            capacityBytes: 6,
             diskFreeBytes: 7,
           }),
         tag: (_name, tag, authority) => Promise.resolve(tag === '3' && authority === 'node' ? known : undefined),

@@ -25,11 +25,16 @@ function render(usage: WithHosted): string {
   const lines = [
     ['Cache', `${humanSize(usage.sizeBytes)} of ${humanSize(usage.maxBytes)} (${String(share)} %)`],
     ['On its way', humanSize(usage.reservedBytes)],
-    ['Disk free', humanSize(usage.diskFreeBytes)],
+    ['Disk free', `${humanSize(usage.diskFreeBytes)}${leftOver(usage)}`],
     ['Holds', `${String(usage.tags)} tags, ${String(usage.manifests)} manifests, ${String(usage.blobs)} blobs`],
     ...hostedLines(usage.hosted),
   ] as const;
   return lines.map(([title, text]) => `${title.padEnd(12)}${text}\n`).join('');
+}
+
+/** Said where it is less than one would think. */
+function leftOver({capacityBytes, maxBytes}: Usage): string {
+  return capacityBytes < maxBytes ? `, which leaves the cache ${humanSize(capacityBytes)} (cache.minFreeDisk)` : '';
 }
 
 function hostedLines(hosted: HostedUsage | undefined): [string, string][] {

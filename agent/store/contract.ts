@@ -52,6 +52,8 @@ export interface Usage {
   /** Bytes reserved by ingests under way. */
   readonly reservedBytes: number;
   readonly maxBytes: number;
+  /** What it may hold as the disk is now: `maxBytes`, or less where others fill the disk; 0 if it cannot be used. */
+  readonly capacityBytes: number;
   readonly diskFreeBytes: number;
 }
 

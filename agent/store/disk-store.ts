@@ -117,7 +117,8 @@ export class DiskStore implements Store {
 
   async usage(): Promise<Usage> {
     const {maxBytes} = this.#options.limits;
-    const nothing = {blobs: 0, manifests: 0, tags: 0, sizeBytes: 0, reservedBytes: 0, maxBytes, diskFreeBytes: 0};
+    const counts = {blobs: 0, manifests: 0, tags: 0};
+    const nothing = {...counts, sizeBytes: 0, reservedBytes: 0, maxBytes, capacityBytes: 0, diskFreeBytes: 0};
     return (await this.#local?.usage()) ?? nothing;
   }
   /** What is hosted: blobs and manifests, and their bytes. */

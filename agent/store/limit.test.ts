@@ -123,7 +123,15 @@ describe('the limit', () => {
     using folder = new TemporaryFolder();
     await using rig = await StoreRig.open(folder.path, {limits: LIMITS});
     const digest = await keep(rig.store, newContent(1000).bytes);
+    const usage = await rig.store.usage();
+    assert.equal(usage.capacityBytes, usage.maxBytes);
+    const leaves = Math.floor(usage.diskFreeBytes / 2);
+    rig.store.setLimits({...LIMITS, maxBytes: 2 ** 50, minFree: {bytes: leaves}});
+    const {capacityBytes, diskFreeBytes, sizeBytes} = await rig.store.usage();
+    const byDisk = sizeBytes + diskFreeBytes - leaves;
+    assert.ok(Math.abs(capacityBytes - byDisk) < 10 * 2 ** 20, `${String(capacityBytes)}, not ${String(byDisk)}`);
     rig.store.setLimits({...LIMITS, minFree: {share: 1}});
+    assert.equal((await rig.store.usage()).capacityBytes, 0);
     await poll('evicted', () => rig.told.join() === 'evicted free 1 1000');
     assert.equal(await rig.store.stat(digest), undefined);
     await assert.rejects(rig.store.ingest(digest, 10), StoreFullError);

@@ -164,6 +164,7 @@ export class LocalStore implements Store {
       sizeBytes: room.usedBytes,
       reservedBytes: room.reservedBytes,
       maxBytes: room.limits.maxBytes,
+      capacityBytes: await room.capacityBytes(),
       diskFreeBytes: await room.freeBytes(),
     };
   }

@@ -122,6 +122,13 @@ export class Room {
     return this.#freeBytes + this.#unwrittenBytes;
   }
 
+  /** How much may be held as the disk is now: the limit, or less where others fill the disk. */
+  async capacityBytes(): Promise<number> {
+    await this.#look();
+    const byDisk = this.takenBytes + this.#freeBytes - this.#minFreeBytes;
+    return Math.max(0, Math.min(this.#limits.maxBytes, Math.floor(byDisk)));
+  }
+
   close(): void {
     this.#closed = true;
   }
@@ -154,9 +161,12 @@ export class Room {
     const size = this.takenBytes + bytes - maxBytes;
     if (size > 0) return {bytes: size, reason: 'size'};
     await this.#look();
+    return {bytes: Math.ceil(this.#minFreeBytes - (this.#freeBytes - bytes)), reason: 'free'};
+  }
+
+  get #minFreeBytes(): number {
     const {minFree} = this.#limits;
-    const wanted = 'bytes' in minFree ? minFree.bytes : minFree.share * this.#totalBytes;
-    return {bytes: Math.ceil(wanted - (this.#freeBytes - bytes)), reason: 'free'};
+    return 'bytes' in minFree ? minFree.bytes : minFree.share * this.#totalBytes;
   }
 
   async #look(): Promise<void> {

@@ -1,6 +1,7 @@
 import process from 'node:process';
 import {EXIT, type Command} from '../../proc/command.ts';
 import {humanSize} from '../../agent/commands/human.ts';
+import {printable} from '../../proc/printable.ts';
 import {renderTable} from '../../proc/table.ts';
 import {CLUSTER_FLAGS, onCluster} from '../flags.ts';
 import {readFleet, type Fleet, type NodeStatus} from '../fleet.ts';
@@ -24,9 +25,10 @@ export const command: Command = {
     ['$0 status --json | jq -r ".nodes[] | select(.ready | not).node"', 'for scripts'],
   ],
   epilogue:
-    'Asked through the API server, with your own rights: list pods and get pods/proxy in the namespace of Noost; get of\n' +
-    'its DaemonSet and Deployment, list nodes and get the webhook configurations show more. It exits with 1 if something\n' +
-    'is wrong. SERVED and SAVED count since the agent of that node began.',
+    'Asked through the API server, with your own rights: list pods in the namespace of Noost is the least. get of pods/proxy,\n' +
+    'of its DaemonSet and Deployment and of the webhook configurations, and list nodes show more; what you may not see is\n' +
+    'named. It exits with 1 if something that it sees is wrong. CACHE is what it holds, of what it may hold as the disk is now.\n' +
+    'SERVED and SAVED count since the agent of that node began.',
   run: async (typed) =>
     await onCluster(typed, async (client, {namespace, json}) => {
       const fleet = await readFleet(client, namespace);
@@ -49,15 +51,20 @@ export function problemsOf({nodes, webhook, problems}: Fleet): readonly string[]
 }
 
 export function renderFleet(fleet: Fleet): string {
-  const {nodes, webhook} = fleet;
+  const {nodes, webhook, hidden} = fleet;
   const parts = nodes.length === 0 ? [] : [renderTable(COLUMNS, nodes.map(row))];
   if (webhook !== undefined) {
-    const armed = webhook.failurePolicy === undefined ? 'not armed' : `armed, failurePolicy ${webhook.failurePolicy}`;
-    parts.push(`Webhook: ${String(webhook.ready)} of ${String(webhook.wanted)} replicas ready, ${armed}\n`);
+    parts.push(`Webhook: ${String(webhook.ready)} of ${String(webhook.wanted)} replicas ready${armed(webhook)}\n`);
   }
   const problems = problemsOf(fleet);
-  if (problems.length > 0) parts.push(problems.map((one) => `! ${one}\n`).join(''));
+  if (problems.length > 0) parts.push(problems.map((one) => `! ${printable(one)}\n`).join(''));
+  if (hidden.length > 0) parts.push(`You may not see:\n${hidden.map((one) => `  ${one}\n`).join('')}`);
   return parts.join('\n');
+}
+
+function armed({failurePolicy}: NonNullable<Fleet['webhook']>): string {
+  if (failurePolicy === 'hidden') return '';
+  return failurePolicy === undefined ? ', not armed' : `, armed, failurePolicy ${failurePolicy}`;
 }
 
 function row(status: NodeStatus): string[] {

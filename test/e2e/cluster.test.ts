@@ -10,6 +10,7 @@ import {needs} from '../needs.ts';
 import {needsKubernetes} from '../peers/kubernetes.ts';
 import {poll} from '../poll.ts';
 import {kubeletOf, pidOf} from './chaos.ts';
+import {withEvidence} from './evidence.ts';
 import {ClusterRig, LOGIN, NAMESPACE, NODES, POD_MS} from './rig.ts';
 import {daemonSet, deployment, pod} from './workloads.ts';
 
@@ -67,7 +68,7 @@ suite('on a cluster', {timeout: 1_500_000}, () => {
   const onCluster = (name: string, work: (t: TestContext) => Promise<void>): void =>
     void test(name, async (t) => {
       if (missing !== undefined) return t.skip(missing);
-      await work(t);
+      await withEvidence(rig.kubernetes, async () => await work(t));
     });
 
   onCluster(

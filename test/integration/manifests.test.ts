@@ -8,6 +8,8 @@ import {Metrics} from '../../agent/metrics.ts';
 import {SHIPPED_BYTES} from '../../bench/scenarios/warm-large.ts';
 import {WebhookMetrics} from '../../webhook/metrics.ts';
 import {needs} from '../needs.ts';
+import {applyCrds, certManagerCrds} from '../peers/cert-manager.ts';
+import {goModule} from '../peers/go-program.ts';
 import {Kubernetes, needsKubernetes} from '../peers/kubernetes.ts';
 import {run} from '../peers/run.ts';
 
@@ -159,26 +161,49 @@ async function dashboardQueries(): Promise<string[]> {
 let cluster: Promise<Kubernetes> | undefined;
 after(async () => (await cluster)?.[Symbol.asyncDispose]());
 
-/** Kinds that others bring: the API server does not know them here. */
+/** Kinds that others bring: without their CRDs the API server does not know them. */
 const FOREIGN = /^(?:cert-manager\.io|monitoring\.coreos\.com)\//;
+const OPERATOR_MODULE = 'github.com/prometheus-operator/prometheus-operator';
+const OPERATOR_CRDS = 'example/prometheus-operator-crd';
 
 test('the API server accepts every object of every overlay', async (t) => {
   if (!needsKubernetes(t)) return;
   cluster ??= Kubernetes.start();
   const kubernetes = await cluster;
-  const [namespace] = await renderedThings('.');
-  await kubernetes.kubectl(['apply', '-f', '-'], stringify(namespace));
-  await kubernetes.apply('manifests/crds');
-  for (const overlay of await overlays()) {
-    const ours = (await renderedThings(overlay)).filter(({apiVersion}) => !FOREIGN.test(apiVersion));
-    const documents = ours.map((one) => stringify(one)).join('---\n');
-    const said = await kubernetes.kubectl(
-      ['apply', '--dry-run=server', '--validate=strict', '--warnings-as-errors', '-f', '-'],
-      documents,
-    );
-    assert.equal(said.trim().split('\n').length, ours.length, overlay);
-  }
+  await kubernetes.apply('manifests/base/namespace', 'manifests/registry/namespace', 'manifests/crds');
+  for (const overlay of [...(await overlays()), 'registry'])
+    await accepted(kubernetes, overlay, ({apiVersion}) => !FOREIGN.test(apiVersion));
 });
+
+test('cert-manager and the Prometheus operator know what the overlays say to them, every field', async (t) => {
+  if (!needsKubernetes(t) || !needs(t, 'go')) return;
+  const certManager = await certManagerCrds(t);
+  if (certManager === undefined) return;
+  const operator = await goModule(t, OPERATOR_MODULE, 'v0.85.0');
+  if (operator === undefined) return;
+  cluster ??= Kubernetes.start();
+  const kubernetes = await cluster;
+  await kubernetes.apply('manifests/base/namespace');
+  await applyCrds(kubernetes, certManager);
+  await applyCrds(kubernetes, join(operator, OPERATOR_CRDS), /_(?:pod|service)monitors|_prometheusrules/);
+  for (const [overlay, count] of [
+    ['overlays/cert-manager', 4],
+    [`overlays/prometheus-operator`, 3],
+  ] as const)
+    assert.equal(await accepted(kubernetes, overlay, ({apiVersion}) => FOREIGN.test(apiVersion)), count);
+});
+
+/** What a strict server says to some objects of an overlay. @returns how many they are. */
+async function accepted(kubernetes: Kubernetes, overlay: string, which: (thing: Thing) => boolean): Promise<number> {
+  const ours = (await renderedThings(overlay)).filter(which);
+  const documents = ours.map((one) => stringify(one)).join('---\n');
+  const said = await kubernetes.kubectl(
+    ['apply', '--dry-run=server', '--validate=strict', '--warnings-as-errors', '-f', '-'],
+    documents,
+  );
+  assert.equal(said.trim().split('\n').length, ours.length, overlay);
+  return ours.length;
+}
 
 test('what the overlays change combines', async (t) => {
   if (!needsKubernetes(t)) return;

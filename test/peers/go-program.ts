@@ -1,6 +1,6 @@
-import {access, cp, mkdir, mkdtemp, rename, rm} from 'node:fs/promises';
+import {access, cp, mkdir, mkdtemp, rename, rm, writeFile} from 'node:fs/promises';
 import {homedir, tmpdir} from 'node:os';
-import {basename, join} from 'node:path';
+import {basename, dirname, join} from 'node:path';
 import type {TestContext} from 'node:test';
 import {run} from './run.ts';
 
@@ -14,10 +14,12 @@ export interface GoPrograms {
   readonly tags?: readonly string[];
   /** Tells two builds of the same program apart. */
   readonly variant?: string;
+  /** Path in the module's source → a file that is put there, for a program that the module itself does not have. */
+  readonly added?: Readonly<Record<string, string>>;
 }
 
 /** A cold build of a large program on a small machine. */
-const BUILD_MS = 500_000;
+const BUILD_MS = 900_000;
 
 /**
  * Clients that Debian does not have, or only old: built from source by the machine's Go and kept in the user's cache
@@ -46,15 +48,36 @@ export async function goPrograms(t: TestContext, wanted: GoPrograms): Promise<st
   }
 }
 
+/**
+ * The source of a Go module, for files that are not programs. Where it cannot be had the test is skipped and says why.
+ * @returns the folder, which is read-only.
+ */
+export async function goModule(t: TestContext, module: string, version: string): Promise<string | undefined> {
+  try {
+    return await download(module, version);
+  } catch (error) {
+    const [why = ''] = (error as Error).message.split('\n', 1);
+    t.skip(`${module}@${version} cannot be had here: ${why}`);
+    return undefined;
+  }
+}
+
+async function download(module: string, version: string): Promise<string> {
+  const found = await run('go', ['mod', 'download', '-json', `${module}@${version}`], {cwd: tmpdir()});
+  return (JSON.parse(found.toString()) as {Dir: string}).Dir;
+}
+
 /** `go install` refuses a module whose go.mod excludes versions, as containerd's does: so in a copy of its source. */
-async function build({module, version, packages, tags = []}: GoPrograms, folder: string): Promise<void> {
+async function build({module, version, packages, tags = [], added = {}}: GoPrograms, folder: string): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), 'noost-go-'));
   try {
-    const found = await run('go', ['mod', 'download', '-json', `${module}@${version}`], {cwd: work});
-    const {Dir} = JSON.parse(found.toString()) as {Dir: string};
     const source = join(work, 'source');
-    await cp(Dir, source, {recursive: true});
+    await cp(await download(module, version), source, {recursive: true});
     await run('chmod', ['-R', 'u+w', source]); // the module cache is read-only
+    for (const [path, text] of Object.entries(added)) {
+      await mkdir(dirname(join(source, path)), {recursive: true});
+      await writeFile(join(source, path), text);
+    }
     const out = join(work, 'out');
     await mkdir(out);
     // Some come with half of a vendor folder.
