@@ -68,11 +68,14 @@ export class Metrics {
     'result',
     'upstream',
   ]);
-  readonly #duration = this.#page.histogram('request_duration_seconds', 'From a request to the last byte of its answer', [
-    'kind',
+  readonly #duration = this.#page.histogram(
+    'request_duration_seconds',
+    'From a request to the last byte of its answer',
+    ['kind', 'result'],
+  );
+  readonly #firstByte = this.#page.histogram('first_byte_seconds', 'From a request to the first byte of its answer', [
     'result',
   ]);
-  readonly #firstByte = this.#page.histogram('first_byte_seconds', 'From a request to the first byte of its answer', ['result']);
   readonly #responseBytes = this.#page.tallied(
     'response_bytes_total',
     'Bytes of content sent to clients, by where they came from',

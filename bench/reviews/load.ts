@@ -44,7 +44,11 @@ if (import.meta.main) {
   process.stdout.write(JSON.stringify(result));
 }
 
-async function load({reviews, rate}: LoadPlan, lines: readonly Line[], seconds: number): Promise<Omit<LoadResult, 'warmed'>> {
+async function load(
+  {reviews, rate}: LoadPlan,
+  lines: readonly Line[],
+  seconds: number,
+): Promise<Omit<LoadResult, 'warmed'>> {
   const requests = reviews.map(({path, body}) => Line.requestOf(path, body));
   const took: number[] = [];
   let [errors, next] = [0, 0];
