@@ -6,6 +6,7 @@ import type {Decision} from './admission/decision.ts';
 import {controllerOf} from './admission/origin.ts';
 import type {AdmissionRequest} from './admission/review.ts';
 import type {WebhookMetrics} from './metrics.ts';
+import {refusing} from './policy/refusing.ts';
 import type {Outcome} from './policy/shape.ts';
 
 /** Of a log line: a pod of thousands is not told in full. */
@@ -31,7 +32,7 @@ export function newTeller({metrics, log, record}: TellParts): (told: Told) => vo
 }
 
 function refusalsOf({verdict}: Decision): readonly Outcome[] {
-  return (verdict?.images ?? []).flatMap(({outcomes}) => outcomes.filter(({accepts}) => !accepts));
+  return (verdict?.images ?? []).flatMap(({outcomes}) => refusing(outcomes));
 }
 
 /** The audit line: who wanted what, what became of it and why. */

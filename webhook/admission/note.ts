@@ -1,4 +1,5 @@
 import {printImageReference} from '../../oci/image-reference.ts';
+import {refusing} from '../policy/refusing.ts';
 import type {ImageVerdict, Verdict} from '../policy/shape.ts';
 import type {ImageNote} from './decision.ts';
 import {isReadable} from './identity.ts';
@@ -10,11 +11,9 @@ export function notesOf({images}: Verdict): readonly ImageNote[] {
 
 function noteOf({image, outcomes}: ImageVerdict): ImageNote {
   const {path, written, identity} = image;
-  const refused = outcomes
-    .filter(({accepts}) => !accepts)
-    .map(
-      ({policy, mode, reason, rule}) => `${policy.name}${rule === undefined ? '' : `/${rule}`}: ${reason} (${mode})`,
-    );
+  const refused = refusing(outcomes).map(
+    ({policy, mode, reason, rule}) => `${policy.name}${rule === undefined ? '' : `/${rule}`}: ${reason} (${mode})`,
+  );
   return {
     path,
     written,

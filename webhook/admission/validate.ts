@@ -1,6 +1,7 @@
 import {judge} from '../policy/judge.ts';
 import {denialMessage, warningsOf} from '../policy/denial.ts';
-import type {ImageVerdict, Outcome, PolicyName, Question, Verdict} from '../policy/shape.ts';
+import {permitted} from '../policy/refusing.ts';
+import type {ImageVerdict, PolicyName, Question, Verdict} from '../policy/shape.ts';
 import type {ReviewContext} from './context.ts';
 import {allow, type Decision} from './decision.ts';
 import {notesOf} from './note.ts';
@@ -77,17 +78,13 @@ function newlyApplying(
     const known = judge(policies, {subject: before, images: [one.image]}, nowMs).images[0]?.outcomes ?? [];
     const applied = new Set(known.map(({policy}) => nameOf(policy)));
     const outcomes = one.outcomes.filter(({policy}) => !applied.has(nameOf(policy)));
-    return {image: one.image, outcomes, allowed: outcomes.every(permits)};
+    return {image: one.image, outcomes, allowed: permitted(outcomes)};
   });
   return {images, allowed: images.every(({allowed}) => allowed)};
 }
 
 function nameOf({kind, name}: PolicyName): string {
   return `${kind} ${name}`;
-}
-
-function permits({accepts, mode}: Outcome): boolean {
-  return accepts || mode !== 'Enforce';
 }
 
 function ofMirrorPod(verdict: Verdict): readonly string[] {

@@ -1,5 +1,6 @@
 import {printImageReference} from '../../oci/image-reference.ts';
 import {printable} from '../../proc/printable.ts';
+import {refusing} from './refusing.ts';
 import type {ImageField, ImageInQuestion, ImageVerdict, Outcome, PolicyName, Verdict} from './shape.ts';
 
 /** What kubectl shows in one piece; the API server passes on more, but nobody reads it. */
@@ -79,12 +80,14 @@ function eachRefusal(
   counts: (outcome: Outcome) => boolean,
 ): (readonly [ImageInQuestion, Outcome])[] {
   return images.flatMap(({image, outcomes}) =>
-    outcomes.filter((outcome) => !outcome.accepts && counts(outcome)).map((outcome) => [image, outcome] as const),
+    refusing(outcomes)
+      .filter(counts)
+      .map((outcome) => [image, outcome] as const),
   );
 }
 
 function refusals({outcomes}: ImageVerdict): Outcome[] {
-  return outcomes.filter(({accepts, mode}) => !accepts && mode === 'Enforce');
+  return refusing(outcomes).filter(({mode}) => mode === 'Enforce');
 }
 
 function inFull(verdict: ImageVerdict): string {

@@ -1,6 +1,7 @@
 import type {Digest} from '../../oci/digest.ts';
 import type {PolicySet} from './policy-set.ts';
-import type {ImageInQuestion, Outcome, Question, Verdict} from './shape.ts';
+import {permitted, refusing} from './refusing.ts';
+import type {ImageInQuestion, Question, Verdict} from './shape.ts';
 
 /**
  * Judges every image of a pod. Every policy that applies must accept it; only those that enforce can refuse the pod.
@@ -10,7 +11,7 @@ export function judge(set: PolicySet, {subject, images}: Question, nowMs: number
   const places = set.applicable(subject);
   const verdicts = images.map((image) => {
     const outcomes = set.outcomes(places, image, isVouched(image), nowMs);
-    return {image, allowed: outcomes.every(permits), outcomes};
+    return {image, allowed: permitted(outcomes), outcomes};
   });
   return {allowed: verdicts.every(({allowed}) => allowed), images: verdicts};
 }
@@ -30,7 +31,7 @@ export function judgeAhead(set: PolicySet, question: Question, nowMs: number, pi
         ? (asPinned.images[i]?.outcomes[j] ?? outcome)
         : outcome,
     );
-    return {...verdict, outcomes, allowed: outcomes.every(permits)};
+    return {...verdict, outcomes, allowed: permitted(outcomes)};
   });
   return {allowed: images.every(({allowed}) => allowed), images};
 }
@@ -42,10 +43,6 @@ function supposePinned(image: ImageInQuestion): ImageInQuestion {
   if ('unreadable' in identity || pullPolicy === 'Never') return image; // it stays as it is written
   const digest = identity.digest ?? SOME_DIGEST;
   return {...image, identity: {...identity, digest}, resolution: {found: true, digest, cached: true}};
-}
-
-function permits({accepts, mode}: Outcome): boolean {
-  return accepts || mode !== 'Enforce';
 }
 
 /** Whether the registry says that the image's tag is the image's digest. */
@@ -68,7 +65,7 @@ export function imagesToProve(set: PolicySet, {subject, images}: Question, nowMs
   return images.filter((image) => {
     const {identity} = image;
     if ('unreadable' in identity || identity.tag === undefined || identity.digest === undefined) return false;
-    const proven = set.outcomes(places, image, true, nowMs);
-    return set.outcomes(places, image, false, nowMs).some(({accepts}, i) => accepts !== proven[i]?.accepts);
+    const [asIs, proven] = [false, true].map((vouched) => refusing(set.outcomes(places, image, vouched, nowMs)));
+    return asIs?.length !== proven?.length || asIs?.some(({policy}, i) => policy !== proven?.[i]?.policy) === true;
   });
 }
