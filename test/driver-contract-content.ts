@@ -74,7 +74,7 @@ export function checkContent(check: Check): void {
     const bytes = randomBytes(5_000);
     const digest = digestOf(bytes);
     const first = await content.put(digest, bytes);
-    await metadata.addLink(REPOSITORY, digest);
+    await metadata.addLink(REPOSITORY, digest, 'alice');
     first();
     assert.equal(await content.release(digest), 0, 'it is linked');
     const held = await content.hold(digest);
@@ -94,7 +94,7 @@ export function checkContent(check: Check): void {
     for (let i = 0; i < 50; i++) {
       const [letGo] = await Promise.all([content.put(digest, bytes), content.release(digest)]);
       assert.deepEqual(await content.read(digest, 2_000), bytes);
-      await metadata.addLink(REPOSITORY, digest);
+      await metadata.addLink(REPOSITORY, digest, 'alice');
       letGo();
       await content.release(digest);
       assert.deepEqual(await content.read(digest, 2_000), bytes);

@@ -84,7 +84,7 @@ export function checkManifests(check: Check): void {
     for (const name of ['b/c', 'b', 'a-b', 'a/b'])
       await under.driver.metadata.putManifest(name, manifest({digest: newDigest()}));
     const linked = newDigest();
-    await under.driver.metadata.addLink('z', linked);
+    await under.driver.metadata.addLink('z', linked, 'alice');
     await under.restart();
     const {metadata} = under.driver;
     assert.deepEqual(await metadata.repositories(ALL), ['a-b', 'a/b', 'b', 'b/c', 'z']);
@@ -102,67 +102,126 @@ export function checkLinks(check: Check): void {
     assert.ok(found);
     return found;
   };
+  const isClaimed = async (driver: Driver, digest: Digest): Promise<boolean> =>
+    (await seen(driver, digest)).claimedAt >= SETTLED_BEFORE;
+  const put = (digests: readonly Digest[], isNew = true): {digests: readonly Digest[]; isNew: boolean} => ({
+    digests,
+    isNew,
+  });
   check('a link is claimed until the push has ended, also over a restart', async (under) => {
-    const digest = newDigest();
-    await under.driver.metadata.addLink(REPOSITORY, digest);
-    assert.ok((await seen(under.driver, digest)).claimedAt >= SETTLED_BEFORE);
+    const [digest, other] = [newDigest(), newDigest()];
+    for (const one of [digest, other]) await under.driver.metadata.addLink(REPOSITORY, one, 'alice');
+    await under.driver.metadata.settle(REPOSITORY, 'alice', put([digest]));
+    assert.ok(!(await isClaimed(under.driver, digest)));
     await under.restart();
-    assert.ok((await seen(under.driver, digest)).claimedAt >= SETTLED_BEFORE);
-    assert.ok(await under.driver.metadata.claim(REPOSITORY, digest));
-    await under.driver.metadata.settle(REPOSITORY, [digest]);
-    assert.ok((await seen(under.driver, digest)).claimedAt < SETTLED_BEFORE);
-    assert.ok(!(await under.driver.metadata.claim(REPOSITORY, newDigest())), 'there is no such link');
+    assert.ok(!(await isClaimed(under.driver, digest)));
+    assert.ok(await isClaimed(under.driver, other));
+    assert.ok(!(await under.driver.metadata.claim(REPOSITORY, newDigest(), 'alice')), 'there is no such link');
+    // Nobody knows any more whose it is: it is not the next one's to take back.
+    assert.ok(await under.driver.metadata.claim(REPOSITORY, other, 'alice'));
+    await under.driver.metadata.settle(REPOSITORY, 'alice', put([other]));
+    assert.ok(await isClaimed(under.driver, other));
   });
   check('of two pushes that rely on a link the second keeps it when the first has ended', async ({driver}) => {
     const {metadata} = driver;
-    const digest = newDigest();
-    await metadata.addLink(REPOSITORY, digest); // sent by the first
-    assert.ok(await metadata.claim(REPOSITORY, digest)); // found by the second
-    assert.ok(await metadata.claim(REPOSITORY, digest)); // the first one's manifest
-    await metadata.settle(REPOSITORY, [digest]);
-    assert.ok((await seen(driver, digest)).claimedAt >= SETTLED_BEFORE);
-    assert.ok(await metadata.claim(REPOSITORY, digest));
-    await metadata.settle(REPOSITORY, [digest]);
-    assert.ok((await seen(driver, digest)).claimedAt < SETTLED_BEFORE);
+    for (const users of [
+      ['alice', 'alice'],
+      ['alice', 'bob'],
+      [undefined, 'bob'],
+    ]) {
+      const digest = newDigest();
+      await metadata.addLink(REPOSITORY, digest, users[0]); // sent by the first
+      assert.ok(await metadata.claim(REPOSITORY, digest, users[1])); // found by the second
+      await metadata.settle(REPOSITORY, users[0], put([digest]));
+      assert.ok(await isClaimed(driver, digest));
+      await metadata.settle(REPOSITORY, users[1], put([digest]));
+      assert.ok(!(await isClaimed(driver, digest)));
+    }
+  });
+  check('a manifest takes back only what its own push has claimed', async ({driver}) => {
+    const {metadata} = driver;
+    const [config, shared, own] = [newDigest(), newDigest(), newDigest()];
+    for (const digest of [config, shared]) await metadata.addLink(REPOSITORY, digest, 'alice');
+    await metadata.settle(REPOSITORY, 'alice', put([config, shared]));
+    // A push that is under way: it has found one and sent another.
+    assert.ok(await metadata.claim(REPOSITORY, shared, 'alice'));
+    await metadata.addLink(REPOSITORY, own, 'alice');
+    for (const [by, isNew] of [
+      ['bob', false], // another tag
+      ['bob', true], // other annotations
+      ['alice', false],
+      ['alice', true],
+    ] as const) {
+      await metadata.settle(REPOSITORY, by, put([config, shared], isNew));
+      assert.ok(await isClaimed(driver, shared), `by ${by}, ${isNew ? 'new' : 'there before'}`);
+    }
+    assert.ok(await metadata.claim(REPOSITORY, config, 'alice'));
+    await metadata.settle(REPOSITORY, 'alice', put([config, shared], false));
+    assert.ok(await isClaimed(driver, shared), 'its push has claimed more than this');
+    await metadata.settle(REPOSITORY, 'alice', put([config, shared, own]));
+    for (const digest of [config, shared, own]) assert.ok(!(await isClaimed(driver, digest)));
+    for (const digest of [config, shared]) assert.ok(await metadata.claim(REPOSITORY, digest, 'alice'));
+    await metadata.settle(REPOSITORY, 'alice', put([config, shared], false));
+    assert.ok(!(await isClaimed(driver, shared)), 'the same image once more');
+  });
+  check('images of one push that share a layer leave no claim', async ({driver}) => {
+    const {metadata} = driver;
+    const [shared, one, two] = [newDigest(), newDigest(), newDigest()];
+    for (const digest of [shared, one, two]) await metadata.addLink(REPOSITORY, digest, 'alice');
+    await metadata.settle(REPOSITORY, 'alice', put([one, shared]));
+    await metadata.settle(REPOSITORY, 'alice', put([two, shared]));
+    for (const digest of [shared, one, two]) assert.ok(!(await isClaimed(driver, digest)));
   });
   check('a refused manifest leaves what was sent before it claimed', async ({driver}) => {
     const {metadata} = driver;
     const digest = newDigest();
-    await metadata.addLink(REPOSITORY, digest);
-    assert.ok(await metadata.claim(REPOSITORY, digest));
-    await metadata.unclaim(REPOSITORY, [digest]);
-    assert.ok((await seen(driver, digest)).claimedAt >= SETTLED_BEFORE);
-    assert.ok(await metadata.claim(REPOSITORY, digest));
-    await metadata.settle(REPOSITORY, [digest]);
-    assert.ok((await seen(driver, digest)).claimedAt < SETTLED_BEFORE);
+    await metadata.addLink(REPOSITORY, digest, 'alice');
+    const letGo = await metadata.rely(REPOSITORY, digest);
+    assert.ok(letGo);
+    letGo();
+    assert.ok(await isClaimed(driver, digest));
+    await metadata.settle(REPOSITORY, 'alice', put([digest]));
+    assert.ok(!(await isClaimed(driver, digest)));
+  });
+  check('collection takes no link that a manifest which is being put names', async ({driver}) => {
+    const {metadata} = driver;
+    const digest = newDigest();
+    await metadata.addLink(REPOSITORY, digest, 'alice');
+    await metadata.settle(REPOSITORY, 'alice', put([digest]));
+    const before = await seen(driver, digest);
+    const [one, two] = [await metadata.rely(REPOSITORY, digest), await metadata.rely(REPOSITORY, digest)];
+    assert.ok(one && two);
+    one();
+    one();
+    assert.ok(!(await metadata.collectLink(REPOSITORY, await seen(driver, digest))));
+    two();
+    assert.ok(!(await metadata.collectLink(REPOSITORY, before)), 'the manifest may be there since it looked');
+    assert.ok(await metadata.collectLink(REPOSITORY, await seen(driver, digest)));
+    assert.equal(await metadata.rely(REPOSITORY, digest), undefined);
   });
   check(
     'collection takes no link that was claimed since it looked, nor one that was let go of again',
     async ({driver}) => {
       const {metadata} = driver;
       const digest = newDigest();
-      const push = async (): Promise<void> => {
-        await metadata.claim(REPOSITORY, digest);
-        await metadata.settle(REPOSITORY, [digest]);
-      };
-      await metadata.addLink(REPOSITORY, digest);
-      await push();
+      await metadata.addLink(REPOSITORY, digest, 'alice');
+      await metadata.settle(REPOSITORY, 'alice', put([digest]));
       const before = await seen(driver, digest);
-      await metadata.claim(REPOSITORY, digest);
+      await metadata.claim(REPOSITORY, digest, 'alice');
       assert.ok(!(await metadata.collectLink(REPOSITORY, before)));
-      await metadata.settle(REPOSITORY, [digest]);
+      await metadata.settle(REPOSITORY, 'alice', put([digest]));
       assert.ok(
         !(await metadata.collectLink(REPOSITORY, before)),
         'another push has come and gone: its manifest needs it',
       );
       assert.ok(await metadata.collectLink(REPOSITORY, await seen(driver, digest)));
       assert.ok(!(await metadata.hasLink(REPOSITORY, digest)));
-      assert.ok(!(await metadata.claim(REPOSITORY, digest)));
+      assert.ok(!(await metadata.claim(REPOSITORY, digest, 'alice')));
     },
   );
   check('who has a blob is known, and deleting it in one repository leaves it in the other (A-064)', async (under) => {
     const digest = newDigest();
-    for (const name of ['one', 'two', 'three']) await under.driver.metadata.addLink(name, digest);
+    for (const name of ['one', 'two', 'three']) await under.driver.metadata.addLink(name, digest, 'alice');
     await under.restart();
     const {metadata} = under.driver;
     assert.deepEqual((await metadata.holders(digest, 10)).toSorted(), ['one', 'three', 'two']);

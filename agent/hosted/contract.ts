@@ -93,17 +93,22 @@ export interface Metadata {
   history(repository: string, tag: string): Promise<readonly TagMove[]>;
 
   hasLink(repository: string, digest: Digest): Promise<boolean>;
-  /** Shows a blob in a repository, as claimed by a push. The caller holds the bytes. */
-  addLink(repository: string, digest: Digest): Promise<void>;
-  /** A push relies on the link: it is not collected before `settle`, or as long as a push may take. `false`: no link. */
-  claim(repository: string, digest: Digest): Promise<boolean>;
+  /** Shows a blob in a repository, as claimed by a push of this user. The caller holds the bytes. */
+  addLink(repository: string, digest: Digest, by: string | undefined): Promise<void>;
+  /** A user's push relies on the link: not collected before `settle`, or as long as a push may take. `false`: no link. */
+  claim(repository: string, digest: Digest, by: string | undefined): Promise<boolean>;
+  /** A manifest that is being put names the link: it is not collected before it is let go of. `undefined`: no link. */
+  rely(repository: string, digest: Digest): Promise<LetGo | undefined>;
   /**
-   * A push that relied on these has ended: its manifest keeps them now. It takes back two claims of each, that of the
-   * upload (or the question whether it is there) and that of the manifest; claims of other pushes stay.
+   * A manifest of this user was put and keeps these now: its push has ended, and with it what it had claimed, once of each.
+   * What others have claimed stays, and so does what another push of the same user may have.
+   * @param put.isNew whether the manifest was not there before.
    */
-  settle(repository: string, digests: readonly Digest[]): Promise<void>;
-  /** Takes back one claim of each, of a manifest that was refused: the push may go on, and its uploads stay claimed. */
-  unclaim(repository: string, digests: readonly Digest[]): Promise<void>;
+  settle(
+    repository: string,
+    by: string | undefined,
+    put: {readonly digests: readonly Digest[]; readonly isNew: boolean},
+  ): Promise<void>;
   /** A person removes it. @returns whether it was there. */
   removeLink(repository: string, digest: Digest): Promise<boolean>;
   /** Collection removes it, unless anybody has claimed it since it was seen so. @returns whether it was removed. */

@@ -30,8 +30,8 @@ const MAX_PUTS = 100;
 const MAX_HOLDERS = 100;
 
 /**
- * Puts a manifest and its tags: when it resolves, all is durable. What the manifest refers to is claimed before and let
- * go of after, so that collection never removes it in between.
+ * Puts a manifest and its tags: when it resolves, all is durable. What the manifest refers to is held before and let go
+ * of after, so that collection never removes it in between.
  * @throws {OciError} MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN, DIGEST_INVALID, DENIED for an immutable tag.
  */
 export async function pushManifest(driver: Driver, rules: PushRules, push: ManifestPush): Promise<ManifestRecord> {
@@ -41,29 +41,28 @@ export async function pushManifest(driver: Driver, rules: PushRules, push: Manif
     throw new OciError('DIGEST_INVALID', `The manifest has the digest ${digest}`);
   const body = readManifestBody(bytes, push.contentType);
   await refuseImmutable(driver, rules, push, digest);
-  const claimed = new Set<Digest>();
+  const relied = new Map<Digest, LetGo>();
   let letGo: LetGo | undefined;
   try {
-    const manifests = await claimAll(driver, push, body, claimed);
+    const manifests = await relyOnAll(driver, push, body, relied);
+    const isNew = (await driver.metadata.manifest(repository, digest)) === undefined;
     letGo = await driver.content.put(digest, bytes);
     const record: ManifestRecord = {
       digest,
       mediaType: body.mediaType,
       sizeBytes: bytes.length,
-      children: [...claimed, ...manifests],
+      children: [...relied.keys(), ...manifests],
       subject: body.subject,
       artifactType: body.artifactType,
       pushedAt: rules.now(),
     };
     await putWithTags(driver, rules, push, record);
-    await driver.metadata.settle(repository, [...claimed]);
+    await driver.metadata.settle(repository, push.caller.identity, {digests: [...relied.keys()], isNew});
     return record;
-  } catch (error) {
-    // What this push has sent before stays claimed: it may come again with what was missing.
-    await driver.metadata.unclaim(repository, [...claimed]);
-    throw error;
   } finally {
+    // Of a manifest that was refused, what was sent before stays claimed: it may come again with what was missing.
     letGo?.();
+    for (const leave of relied.values()) leave();
   }
 }
 
@@ -104,11 +103,11 @@ function immutable(tag: string): OciError {
  * What a manifest needs is there and stays, or is taken from where the caller may read it.
  * @returns manifests that it lists. @throws {OciError} MANIFEST_BLOB_UNKNOWN, MANIFEST_INVALID
  */
-async function claimAll(
+async function relyOnAll(
   driver: Driver,
   push: ManifestPush,
   body: ManifestBody,
-  claimed: Set<Digest>,
+  relied: Map<Digest, LetGo>,
 ): Promise<readonly Digest[]> {
   const {metadata} = driver;
   const manifests = new Set<Digest>();
@@ -123,8 +122,9 @@ async function claimAll(
     manifests.add(listed.digest);
   }
   for (const blob of body.blobs) {
-    if (claimed.has(blob.digest)) continue;
-    if (await claimBlob(driver, push, blob)) claimed.add(blob.digest);
+    if (relied.has(blob.digest)) continue;
+    const letGo = await relyOnBlob(driver, push, blob);
+    if (letGo !== undefined) relied.set(blob.digest, letGo);
     else if (!blob.isForeign) missing.push(blob.digest);
   }
   const [first] = missing;
@@ -133,18 +133,21 @@ async function claimAll(
   throw new OciError('MANIFEST_BLOB_UNKNOWN', `The repository does not have ${first}${more}: push it first`);
 }
 
-async function claimBlob(driver: Driver, push: ManifestPush, blob: Descriptor): Promise<boolean> {
+async function relyOnBlob(driver: Driver, push: ManifestPush, blob: Descriptor): Promise<LetGo | undefined> {
   const {metadata, content} = driver;
+  const {repository} = push;
   const {digest} = blob;
-  if (!(await metadata.claim(push.repository, digest)) && !(await mountAny(driver, push, digest))) return false;
-  const sizeBytes = await content.stat(digest);
+  let letGo = await metadata.rely(repository, digest);
+  if (letGo === undefined && (await mountAny(driver, push, digest))) letGo = await metadata.rely(repository, digest);
   try {
+    const sizeBytes = letGo && (await content.stat(digest));
     if (sizeBytes !== undefined) checkSize(blob, sizeBytes);
+    else letGo?.();
+    return sizeBytes === undefined ? undefined : letGo;
   } catch (error) {
-    await metadata.unclaim(push.repository, [digest]);
+    letGo?.();
     throw error;
   }
-  return sizeBytes !== undefined;
 }
 
 /** A client that believes the manifest would refuse the blob. */
@@ -169,7 +172,7 @@ export async function mountAny(
     const letGo = await content.hold(digest);
     if (letGo === undefined) return false;
     try {
-      await metadata.addLink(repository, digest);
+      await metadata.addLink(repository, digest, caller.identity);
       return true;
     } finally {
       letGo();

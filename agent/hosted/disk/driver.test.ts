@@ -56,7 +56,7 @@ test('disk: the index can be deleted, and all that is hosted comes back', async 
   const blobs = Array.from({length: 20}, () => randomBytes(3_000));
   for (const bytes of blobs) {
     const letGo = await under.driver.content.put(digestOf(bytes), bytes);
-    await under.driver.metadata.addLink('team/app', digestOf(bytes));
+    await under.driver.metadata.addLink('team/app', digestOf(bytes), 'alice');
     letGo();
   }
   await under.restart(async () => {
@@ -72,7 +72,7 @@ test('disk: eviction never takes what is hosted, however small the cache is to b
   await using under = await DiskUnderTest.open();
   const bytes = randomBytes(100_000);
   const letGo = await under.driver.content.put(digestOf(bytes), bytes);
-  await under.driver.metadata.addLink('team/app', digestOf(bytes));
+  await under.driver.metadata.addLink('team/app', digestOf(bytes), 'alice');
   letGo();
   under.store.setLimits({maxBytes: 1, minFree: {share: 1}, maxIdleMs: 1});
   const ingest = await under.store.ingest(digestOf(Buffer.alloc(10)), 10).catch(() => undefined);

@@ -2,8 +2,9 @@ import {stat} from 'node:fs/promises';
 import {join} from 'node:path';
 import type {Digest} from '../../../oci/digest.ts';
 import {digestOfFile} from '../../store/pins.ts';
-import type {LinkState} from '../contract.ts';
+import {SETTLED_BEFORE, type LetGo, type LinkState} from '../contract.ts';
 import {Keyed} from '../keyed.ts';
+import {Claims} from './claims.ts';
 import {namesIn, setTime} from './durable-files.ts';
 import type {DiskParts} from './parts.ts';
 
@@ -12,14 +13,17 @@ const MAX_SETTLED = 1_000_000;
 
 /**
  * Links are empty files whose time is that of the last claim, and one of 1970 when the pushes have ended: another one
- * each time, so that collection sees that a link was claimed and settled since it looked. How many pushes rely on one is
- * known to this process alone; after a restart the time speaks for them.
+ * each time, so that collection sees that a link was claimed and settled since it looked. Who relies on one is known to
+ * this process alone; what an earlier one's pushes have claimed stays so until its time is over.
  */
 export class DiskLinks {
   readonly #parts: DiskParts;
   readonly #alone = new Keyed();
-  /** Repository and digest → pushes that rely on it. */
-  readonly #claims = new Map<string, {count: number; at: number}>();
+  readonly #claims = new Claims();
+  /** Repository and digest → manifests that are being put and name it. */
+  readonly #relied = new Map<string, number>();
+  /** Repository and digest → the time of a claim that nobody knows of, before those that we do. */
+  readonly #earlier = new Map<string, number>();
   #settled = 0;
   constructor(parts: DiskParts) {
     this.#parts = parts;
@@ -29,35 +33,66 @@ export class DiskLinks {
     return this.#parts.pins().holders(digest).includes(repository);
   }
 
-  async add(repository: string, digest: Digest): Promise<void> {
-    const {places, files, pins} = this.#parts;
+  async add(repository: string, digest: Digest, by: string | undefined): Promise<void> {
+    const {places, files, pins, now} = this.#parts;
     await this.#alone.run(keyOf(repository, digest), async () => {
+      await this.#noteEarlier(repository, digest);
       await files.mark(places.link(repository, digest), 'hosted.link');
       pins().addLink(digest, repository);
-      this.#count(repository, digest);
+      this.#claims.add('sent', repository, {digest, by, at: now()});
     });
   }
 
-  async claim(repository: string, digest: Digest): Promise<boolean> {
+  async claim(repository: string, digest: Digest, by: string | undefined): Promise<boolean> {
+    const {places, now} = this.#parts;
     // In turn with collection: what it is about to remove cannot be relied on.
     return await this.#alone.run(keyOf(repository, digest), async () => {
-      const isThere = await setTime(this.#parts.places.link(repository, digest), this.#parts.now());
-      if (isThere) this.#count(repository, digest);
+      await this.#noteEarlier(repository, digest);
+      const isThere = await setTime(places.link(repository, digest), now());
+      if (isThere) this.#claims.add('asked', repository, {digest, by, at: now()});
       return isThere;
     });
   }
 
-  async settle(repository: string, digests: readonly Digest[]): Promise<void> {
-    for (const digest of digests)
-      await this.#alone.run(keyOf(repository, digest), async () => {
-        if (this.#uncount(repository, digest, 2) > 0) return;
-        this.#settled = (this.#settled % MAX_SETTLED) + 1;
-        await setTime(this.#parts.places.link(repository, digest), this.#settled);
-      });
+  async rely(repository: string, digest: Digest): Promise<LetGo | undefined> {
+    const key = keyOf(repository, digest);
+    return await this.#alone.run(key, async () => {
+      const state = await this.#state(repository, digest);
+      if (state === undefined) return undefined;
+      // Collection that has seen it before must see that it is another one now.
+      await setTime(
+        this.#parts.places.link(repository, digest),
+        state.claimedAt < SETTLED_BEFORE ? this.#nextSettled() : state.claimedAt + 1,
+      );
+      this.#relied.set(key, (this.#relied.get(key) ?? 0) + 1);
+      let isHeld = true;
+      return () => {
+        if (!isHeld) return;
+        isHeld = false;
+        const left = (this.#relied.get(key) ?? 0) - 1;
+        if (left > 0) this.#relied.set(key, left);
+        else this.#relied.delete(key);
+      };
+    });
   }
 
-  unclaim(repository: string, digests: readonly Digest[]): void {
-    for (const digest of digests) this.#uncount(repository, digest, 1);
+  async settle(
+    repository: string,
+    by: string | undefined,
+    put: {digests: readonly Digest[]; isNew: boolean},
+  ): Promise<void> {
+    for (const digest of this.#claims.take(repository, by, put)) {
+      const key = keyOf(repository, digest);
+      await this.#alone.run(key, async () => {
+        if (this.#claims.has(repository, digest)) return; // claimed meanwhile
+        const earlier = this.#earlier.get(key);
+        this.#earlier.delete(key);
+        await setTime(
+          this.#parts.places.link(repository, digest),
+          earlier === undefined ? this.#nextSettled() : earlier + 1,
+        );
+      });
+    }
   }
 
   async remove(repository: string, digest: Digest): Promise<boolean> {
@@ -66,6 +101,7 @@ export class DiskLinks {
 
   async collect(repository: string, seen: LinkState): Promise<boolean> {
     return await this.#alone.run(keyOf(repository, seen.digest), async () => {
+      if (this.#relied.has(keyOf(repository, seen.digest))) return false;
       const now = await this.#state(repository, seen.digest);
       return now?.claimedAt === seen.claimedAt && (await this.#remove(repository, seen.digest));
     });
@@ -81,7 +117,8 @@ export class DiskLinks {
 
   /** Forgets claims of pushes that never came to an end. */
   tidy(before: number): void {
-    for (const [key, {at}] of this.#claims) if (at < before) this.#claims.delete(key);
+    this.#claims.tidy(before);
+    for (const [key, at] of this.#earlier) if (at < before) this.#earlier.delete(key);
   }
 
   async #remove(repository: string, digest: Digest): Promise<boolean> {
@@ -89,7 +126,8 @@ export class DiskLinks {
     await suspects.add(digest);
     const wasThere = await files.remove(places.link(repository, digest), 'hosted.unlink');
     pins().removeLink(digest, repository);
-    this.#claims.delete(keyOf(repository, digest));
+    this.#claims.forget(repository, digest);
+    this.#earlier.delete(keyOf(repository, digest));
     return wasThere;
   }
 
@@ -98,19 +136,16 @@ export class DiskLinks {
     return found === undefined ? undefined : {digest, claimedAt: Math.round(found.mtimeMs)};
   }
 
-  /** @returns how many are left. */
-  #uncount(repository: string, digest: Digest, by: number): number {
-    const key = keyOf(repository, digest);
-    const claim = this.#claims.get(key);
-    if (claim === undefined) return 0;
-    claim.count -= by;
-    if (claim.count <= 0) this.#claims.delete(key);
-    return claim.count;
+  /** Before the first claim that we know of: one that stands there is an earlier process's, or of who never came back. */
+  async #noteEarlier(repository: string, digest: Digest): Promise<void> {
+    if (this.#claims.has(repository, digest)) return;
+    const claimedAt = (await this.#state(repository, digest))?.claimedAt ?? 0;
+    if (claimedAt >= SETTLED_BEFORE) this.#earlier.set(keyOf(repository, digest), claimedAt);
   }
 
-  #count(repository: string, digest: Digest): void {
-    const key = keyOf(repository, digest);
-    this.#claims.set(key, {count: (this.#claims.get(key)?.count ?? 0) + 1, at: this.#parts.now()});
+  #nextSettled(): number {
+    this.#settled = (this.#settled % MAX_SETTLED) + 1;
+    return this.#settled;
   }
 }
 

@@ -2,7 +2,7 @@ import {rmdir, stat, unlink} from 'node:fs/promises';
 import {join} from 'node:path';
 import type {Digest} from '../../../oci/digest.ts';
 import {folderNameOf} from '../../store/pins.ts';
-import type {LinkState, ManifestRecord, Metadata, TagMove, TagState, UploadRecord} from '../contract.ts';
+import type {LetGo, LinkState, ManifestRecord, Metadata, TagMove, TagState, UploadRecord} from '../contract.ts';
 import {pageOf} from '../page.ts';
 import {namesIn} from './durable-files.ts';
 import {DiskLinks} from './links.ts';
@@ -75,18 +75,17 @@ export class DiskMetadata implements Metadata {
   hasLink(repository: string, digest: Digest): Promise<boolean> {
     return Promise.resolve(this.#links.has(repository, digest));
   }
-  async addLink(repository: string, digest: Digest): Promise<void> {
-    await this.#links.add(repository, digest);
+  async addLink(repository: string, digest: Digest, by: string | undefined): Promise<void> {
+    await this.#links.add(repository, digest, by);
   }
-  async claim(repository: string, digest: Digest): Promise<boolean> {
-    return await this.#links.claim(repository, digest);
+  async claim(repository: string, digest: Digest, by: string | undefined): Promise<boolean> {
+    return await this.#links.claim(repository, digest, by);
   }
-  async settle(repository: string, digests: readonly Digest[]): Promise<void> {
-    await this.#links.settle(repository, digests);
+  async rely(repository: string, digest: Digest): Promise<LetGo | undefined> {
+    return await this.#links.rely(repository, digest);
   }
-  unclaim(repository: string, digests: readonly Digest[]): Promise<void> {
-    this.#links.unclaim(repository, digests);
-    return Promise.resolve();
+  async settle(...put: Parameters<Metadata['settle']>): Promise<void> {
+    await this.#links.settle(...put);
   }
   async removeLink(repository: string, digest: Digest): Promise<boolean> {
     return await this.#links.remove(repository, digest);

@@ -21,7 +21,7 @@ export async function answerBlob(parts: HostedParts, asked: AskedBlob): Promise<
   // A push that finds the blob here does not send it: it relies on it, and collection must know.
   const isThere =
     req.method === 'HEAD' && caller.may('push', repository)
-      ? await driver.metadata.claim(repository, digest)
+      ? await driver.metadata.claim(repository, digest, caller.identity)
       : await driver.metadata.hasLink(repository, digest);
   const blob = isThere ? await driver.content.open(digest) : undefined;
   if (blob === undefined) throw new OciError('BLOB_UNKNOWN', 'There is no such blob in this repository');

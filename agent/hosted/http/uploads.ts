@@ -95,7 +95,7 @@ async function finish(
       throw error;
     });
     try {
-      await driver.metadata.addLink(repository, digest);
+      await driver.metadata.addLink(repository, digest, caller.identity);
       upload.over();
       exchange.stored = {digest, sizeBytes: upload.bytes.offset};
     } finally {
