@@ -120,7 +120,7 @@ function tagsIn(query: URLSearchParams): readonly string[] {
 
 function pageAsk(query: URLSearchParams): PageAsk {
   const n = query.get('n') ?? undefined;
-  if (n !== undefined && !/^\d{1,18}$/.test(n))
+  if (n !== undefined && !/^\d+$/.test(n))
     throw new OciError('PAGINATION_NUMBER_INVALID', 'n is not a number of entries');
   return {
     n: n === undefined ? undefined : Math.min(Number(n), MAX_PAGE),

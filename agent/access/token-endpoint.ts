@@ -1,5 +1,6 @@
 import type {IncomingMessage} from 'node:http';
 import {OciError} from '../../oci/error.ts';
+import {askForBody} from '../http/expect.ts';
 import {grantsFor, identify, login, DoorError, type DirectAccess} from './direct.ts';
 import {isUser} from './htpasswd.ts';
 import {parseScopes} from './scope.ts';
@@ -78,6 +79,7 @@ async function readForm(access: DirectAccess, req: IncomingMessage): Promise<Que
 async function readText(req: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
+  askForBody(req);
   const slow = setTimeout(() => req.destroy(), FORM_MS);
   try {
     for await (const chunk of req as AsyncIterable<Buffer>) {

@@ -15,6 +15,7 @@ import type {RegistryParts} from './asked.ts';
 import {writeAudit} from './audit.ts';
 import {hostedSubject} from './described.ts';
 import {Exchange, Subject} from './exchange.ts';
+import {continueWhenRead} from './expect.ts';
 import {answerError} from './failed.ts';
 import {answerPing, answerPull, refuseLoop, subjectOf} from './registry.ts';
 
@@ -49,6 +50,7 @@ class Unnamed extends Error {
 /** The direct door: people, CI and other machines say who they are, push, pull and delete (design §8). */
 export function newDirectDoor(parts: DirectParts): RequestListener {
   return (req, res) => {
+    continueWhenRead(req, res);
     const exchange = new Exchange(req, res);
     const passing: Passing = {req, res, exchange, access: parts.access(), request: undefined};
     res.once('close', () => {
@@ -85,7 +87,6 @@ async function pass(parts: DirectParts, passing: Passing): Promise<void> {
     return answerPing(res, exchange);
   }
   check(access, visitor, req.method ?? '', request);
-  if (req.headers.expect?.toLowerCase() === '100-continue') res.writeContinue();
   // A token for the list is for all of it, and for this request.
   const seen = request.kind === 'catalog' ? {...visitor, grants: undefined} : visitor;
   try {

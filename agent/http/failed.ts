@@ -3,6 +3,7 @@ import {OciError} from '../../oci/error.ts';
 import type {Log} from '../../proc/log.ts';
 import {API_VERSION} from './asked.ts';
 import type {Exchange} from './exchange.ts';
+import {waitsToSend} from './expect.ts';
 import {ClientGone} from './send.ts';
 
 /** How long, and how much, is read of a body that nobody wants. */
@@ -57,8 +58,7 @@ function retryAfter(error: OciError): number {
  * connection that is closed over unread bytes is reset, and the client reads "broken pipe" in place of it (A-054).
  */
 function answerUnread(req: IncomingMessage, res: ServerResponse, body: string): void {
-  // Who waits for "100 Continue" sends nothing more.
-  if (req.complete || req.destroyed || req.headers.expect !== undefined) return void res.end(body);
+  if (req.complete || req.destroyed || waitsToSend(req)) return void res.end(body);
   res.write(body);
   let unread = 0;
   const end = (): void => {

@@ -1,5 +1,7 @@
-import {createServer, type RequestListener, type Server} from 'node:http';
+import {createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse} from 'node:http';
 import {createServer as createTlsServer, type Server as TlsServer} from 'node:https';
+import type {Socket} from 'node:net';
+import type {Duplex} from 'node:stream';
 import {Progress} from './progress.ts';
 
 /** Go clients keep connections for 30 to 120 s: they, not we, should close an idle one (P-28). */
@@ -44,20 +46,64 @@ export function newPushServer(handle: RequestListener, keyPair: KeyPair | undefi
   const tls = {...keyPair, minVersion: MIN_TLS, handshakeTimeout: HEADERS_MS} as const;
   const server = keyPair === undefined ? createServer(limits) : createTlsServer({...limits, ...tls});
   const progress = new Progress();
-  const watched: RequestListener = (req, res) => {
+  const watched = inTurn((req, res) => {
+    if (isAmbiguous(req)) return void res.writeHead(400, {connection: 'close', 'content-length': 0}).end();
     progress.watch(req);
     handle(req, res);
-  };
+  });
   server.on('request', watched);
   server.on('checkContinue', watched);
   return bounded(server);
 }
 
+/** Requests of a connection that wait for the answer before theirs, some 2 KiB each. Who sends more reads no answers. */
+const MAX_WAITING = 1_000;
+
+/**
+ * One request of a connection at a time: who sends the next before the answer, the chunk after a chunk or the end of an
+ * upload, means them in this order.
+ */
+function inTurn(handle: RequestListener): RequestListener {
+  const lines = new WeakMap<Socket, {last: ServerResponse; waiting: number}>();
+  return (req, res) => {
+    const {socket} = req;
+    const line = lines.get(socket) ?? {last: res, waiting: 0};
+    const before = line.last;
+    line.last = res;
+    lines.set(socket, line);
+    if (before === res || before.closed) return handle(req, res);
+    if (++line.waiting > MAX_WAITING) return void socket.destroy();
+    before.once('close', () => {
+      line.waiting--;
+      if (!socket.destroyed) handle(req, res);
+    });
+  };
+}
+
+/**
+ * What another server before us may have read otherwise (RFC 9112 §3.2, §6.1): Node takes the first of several hosts, and a
+ * body in codings that nobody undoes.
+ */
+function isAmbiguous({rawHeaders, headers, httpVersion}: IncomingMessage): boolean {
+  const coding = headers['transfer-encoding'];
+  if (coding !== undefined && (coding.toLowerCase() !== 'chunked' || httpVersion === '1.0')) return true;
+  let hosts = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === 'host') hosts++;
+  return hosts > 1;
+}
+
+/** Never 408: runtimes would send the whole request again (P-03). */
+function statusLineFor({code}: NodeJS.ErrnoException): string {
+  return code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
+}
+
 function bounded<S extends Server | TlsServer>(server: S): S {
   server.maxConnections = MAX_CONNECTIONS;
-  server.on('clientError', (_error, socket) => {
-    if (socket.writable && !socket.destroyed)
-      socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+  server.on('clientError', (error, socket) => {
+    // In the middle of an answer these words would be bytes of a blob.
+    const {_httpMessage: answer} = socket as Duplex & {readonly _httpMessage?: ServerResponse | null};
+    if (socket.writable && !socket.destroyed && answer?.headersSent !== true)
+      socket.end(`HTTP/1.1 ${statusLineFor(error)}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
     else socket.destroy();
   });
   return server;

@@ -1,5 +1,6 @@
 import type {IncomingMessage} from 'node:http';
 import {OciError} from '../../../oci/error.ts';
+import {askForBody} from '../../http/expect.ts';
 import {ClientGone} from '../../http/send.ts';
 
 /** So much of all bodies waits for the disk, and of each so much at the least and at the most; more waits in the client. */
@@ -26,6 +27,7 @@ export async function readBody(
   take: (chunks: readonly Buffer[]) => Promise<void>,
   signal?: AbortSignal,
 ): Promise<void> {
+  askForBody(req);
   let waiting: Buffer[] = [];
   let bytes = 0;
   let ended = req.complete && req.readableLength === 0;
