@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import {once} from 'node:events';
 import {connect as connectPlain, type AddressInfo, type Socket} from 'node:net';
-import {request} from 'node:https';
-
+import {Agent, request} from 'node:https';
 import {connect} from 'node:tls';
 import {test} from 'node:test';
 import {newSelfSigned} from '../test/self-signed.ts';
@@ -27,9 +26,12 @@ async function started() {
   };
 }
 
-function ask({port, ca}: {readonly port: number; readonly ca: string}): Promise<number | undefined> {
+function ask(
+  {port, ca}: {readonly port: number; readonly ca: string},
+  agent: Agent | false = false,
+): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
-    request({host: '127.0.0.1', port, ca}, (res) => {
+    request({host: '127.0.0.1', port, ca, agent}, (res) => {
       res.resume();
       resolve(res.statusCode);
     })
@@ -79,5 +81,25 @@ test('headers without end, and two lengths of one body, are refused', async () =
     socket.write(`POST /validate HTTP/1.1\r\nhost: x\r\n${headers}\r\n\r\n`);
     await new Promise((resolve) => socket.once('close', resolve));
     assert.doesNotMatch(answer, /^HTTP\/1\.1 200/);
+  }
+});
+
+test('connections that say nothing, or asked once, are the first to go when there are many: others are answered', async () => {
+  await using on = await started();
+  const sockets: Socket[] = [];
+  const open = async (count: number): Promise<void> => {
+    const made = Array.from({length: count}, () => connectPlain(on.port, '127.0.0.1').on('error', () => undefined));
+    sockets.push(...made);
+    await Promise.all(made.map((socket) => once(socket, 'connect')));
+  };
+  try {
+    const agent = new Agent({keepAlive: true, maxSockets: 1});
+    assert.equal(await ask(on, agent), 200);
+    for (let i = 0; i < 12; i++) await open(100);
+    assert.equal(await ask(on), 200);
+    assert.equal(await ask(on, agent), 200); // the one it kept has gone, and it makes another
+    agent.destroy();
+  } finally {
+    for (const socket of sockets) socket.destroy();
   }
 });

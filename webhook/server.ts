@@ -1,5 +1,6 @@
 import type {RequestListener} from 'node:http';
 import {createServer, type Server} from 'node:https';
+import {dropIdlest} from './connections.ts';
 
 /** The API server keeps connections for long, and opens few: one that is idle is for it to close. */
 const KEEP_ALIVE_MS = 150_000;
@@ -7,6 +8,7 @@ const HEADERS_MS = 5_000;
 /** A review is 12 MiB at most and comes from the same network. */
 const REQUEST_MS = 10_000;
 const MAX_CONNECTIONS = 1_024;
+const CROWDED = 1_000;
 
 /** Where the API server calls: TLS only, bounded in connections, headers and time. It has no certificate yet. */
 export function newReviewServer(handle: RequestListener): Server {
@@ -25,6 +27,7 @@ export function newReviewServer(handle: RequestListener): Server {
     handle,
   );
   server.maxConnections = MAX_CONNECTIONS;
+  dropIdlest(server, CROWDED);
   server.on('clientError', (_error, socket) => socket.destroy());
   server.on('tlsClientError', () => undefined); // scanners, and probes of ports
   return server;

@@ -153,7 +153,10 @@ test('beyond what it can hold a replica sheds at once, and takes reviews again w
   for (const one of leave) if (typeof one === 'function') one();
   const large = load.enter(64 * 1024 * 1024); // alone it may be as large as it likes: the body's own bound refuses it
   assert.equal(typeof large, 'function');
-  assert.equal(load.enter(1), 'bytes');
+  assert.equal(load.enter(1024 * 1024), 'bytes');
+  const small = load.enter(20 * 1024); // whoever announces much and sends nothing keeps no pod out
+  assert.equal(typeof small, 'function');
+  if (typeof small === 'function') small();
   if (typeof large === 'function') large();
   assert.equal(load.inFlight, 0);
   assert.equal(typeof load.enter(1), 'function');

@@ -1,7 +1,7 @@
 import type {IncomingMessage, RequestListener, ServerResponse} from 'node:http';
 import {orAborted, withDeadline} from '../../oci/deadline.ts';
 import {answerReview, refuse} from './answer.ts';
-import {BodyError, readJson} from './body.ts';
+import {BodyError, MAX_BODY, readJson} from './body.ts';
 import type {ReviewContext} from './context.ts';
 import {newDecisionId} from './decision-id.ts';
 import {allow, type Decision} from './decision.ts';
@@ -18,6 +18,8 @@ const RESERVE_MS = 500;
 /** Whatever it says, nothing takes longer. */
 const LONGEST_MS = 8_500;
 const DEFAULT_TIMEOUT_S = 10;
+/** Of the reserve, for a decision by what is known. */
+const LAST_MS = 200;
 
 /** What a review needs, but for what is its own. */
 export type SharedContext = Omit<ReviewContext, 'id' | 'signal'>;
@@ -54,7 +56,7 @@ async function handle(parts: HandlerParts, req: IncomingMessage, res: ServerResp
   const pass = PASSES.get(path);
   if (pass === undefined) return refuse(res, 404, `Here are ${[...PASSES.keys()].join(', ')}`);
   if (req.method !== 'POST') return refuse(res, 405, 'Expected POST', {allow: 'POST'});
-  const leave = parts.load.enter(Number(req.headers['content-length'] ?? 0) || 0);
+  const leave = parts.load.enter(lengthOf(req));
   if (typeof leave === 'string') {
     parts.shed(leave);
     return refuse(res, 503, 'noost has too much to do and does not take on this review; try again', {
@@ -68,6 +70,12 @@ async function handle(parts: HandlerParts, req: IncomingMessage, res: ServerResp
   } finally {
     leave();
   }
+}
+
+/** As it is announced; as much as there may be, where it is not. */
+function lengthOf({headers}: IncomingMessage): number {
+  const length = Number(headers['content-length'] ?? MAX_BODY);
+  return Number.isFinite(length) ? length : MAX_BODY;
 }
 
 interface Exchange {
@@ -106,11 +114,21 @@ async function inTime(
 ): Promise<Decision> {
   if (pass === 'policies') return policies(request, shared);
   try {
-    return await withDeadline(ms, undefined, (signal) => orAborted(decide(pass, request, {...shared, signal}), signal));
+    return await withDeadline(ms, undefined, (signal) => decided(decide(pass, request, {...shared, signal}), signal));
   } catch (error) {
     if (error instanceof TypeError && isOfObject(error)) return unreadable(pass, error, shared.id);
     if (!(error instanceof Error) || error.name !== 'TimeoutError') throw error;
     return outOfTime(pass, shared);
+  }
+}
+
+/** When time is up, questions to registries end, and what is known by then is the decision. */
+async function decided(decision: Promise<Decision>, signal: AbortSignal): Promise<Decision> {
+  try {
+    return await orAborted(decision, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    return withDeadline(LAST_MS, undefined, (last) => orAborted(decision, last));
   }
 }
 

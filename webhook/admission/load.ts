@@ -2,6 +2,8 @@
 const MAX_IN_FLIGHT = 2_000;
 /** Of bodies that are read or decided about: parsed, they are several times as large. */
 const MAX_BYTES = 32 * 1024 * 1024;
+/** Most pods are a tenth of it. They always have room: large bodies that somebody only announces must not keep them out. */
+const SMALL = 64 * 1024;
 /** Who has waited so long to be read will not be answered in time. */
 const MAX_LAG_MS = 2_000;
 const TICK_MS = 50;
@@ -33,7 +35,7 @@ export class Load implements Disposable {
   /** @returns why not, or how to leave again. */
   enter(bytes: number): ShedReason | (() => void) {
     if (this.#inFlight >= MAX_IN_FLIGHT) return 'in-flight';
-    if (this.#bytes + bytes > MAX_BYTES && this.#inFlight > 0) return 'bytes';
+    if (bytes > SMALL && this.#bytes + bytes > MAX_BYTES && this.#bytes > 0) return 'bytes';
     if (this.#lagMs > MAX_LAG_MS) return 'lag';
     this.#inFlight++;
     this.#bytes += bytes;

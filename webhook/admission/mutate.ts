@@ -93,7 +93,8 @@ async function pin(
   const {written} = image;
   try {
     const rights = await rightsFor(identity, pod, signal);
-    const {digest} = await resolver.resolve({name: identity, tag: identity.tag ?? 'latest', rights}, signal);
+    const question = {name: identity, tag: identity.tag ?? 'latest', rights, tenant: pod.namespace};
+    const {digest} = await resolver.resolve(question, signal);
     const value = pinned(written, identity, identities.names, digest);
     return {step, value, note: {canonical: printImageReference({...identity, digest}), pinned: value}};
   } catch (error) {

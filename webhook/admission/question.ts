@@ -67,7 +67,8 @@ async function resolutionOf(
   if (!isReadable(identity)) return {found: false, why: 'it cannot be read'};
   try {
     const rights = await rightsFor(identity, pod, signal);
-    const question = {name: identity, tag: identity.tag ?? 'latest', rights, expected: identity.digest};
+    const {namespace: tenant} = pod;
+    const question = {name: identity, tag: identity.tag ?? 'latest', rights, tenant, expected: identity.digest};
     const {digest, state} = await resolver.resolve(question, signal);
     return {found: true, digest, cached: state !== 'miss'};
   } catch (error) {

@@ -140,8 +140,8 @@ function why({identity, resolution}: ImageInQuestion, {reason, message}: Outcome
   if (reason === 'reference-unreadable' && 'unreadable' in identity) return `the reference ${identity.unreadable}`;
   if (reason === 'digest-missing' && resolution?.found === false)
     return `${message}, and none was found: ${printable(resolution.why, 200)}`;
-  if (reason === 'tag-unproven' && resolution?.found === true)
-    return `${message}: the registry has ${resolution.digest}`;
+  if (reason === 'tag-unproven' && resolution !== undefined)
+    return `${message}: ${resolution.found ? `the registry has ${resolution.digest}` : printable(resolution.why, 200)}`;
   return message;
 }
 

@@ -3,65 +3,9 @@ import {test} from 'node:test';
 import {setTimeout as delay} from 'node:timers/promises';
 import type {Digest} from '../../oci/digest.ts';
 import {UpstreamError} from '../../oci/error.ts';
-import type {RepositoryName} from '../../oci/source.ts';
-import {policyFor} from '../../oci/upstream-policy.ts';
-import type {UpstreamConfig} from '../../oci/upstream-config.ts';
-import {newUpstreamRig, NAME, type UpstreamRig} from '../../test/upstream-rig.ts';
-import {Resolver, type Rights} from './resolver.ts';
-
-const HOUR = 3_600_000;
-const CONFIG: UpstreamConfig = {
-  host: 'reg.test',
-  url: undefined,
-  mirrors: [],
-  credentials: undefined,
-  tls: undefined,
-  maxConnections: 8,
-  freshForMs: 30_000,
-  staleIfError: {down: HOUR, timeout: HOUR, tooManyRequests: HOUR, serverError: HOUR, notFound: 0},
-  offline: false,
-  cache: 'always',
-};
-
-interface ResolverRig extends AsyncDisposable {
-  readonly rig: UpstreamRig;
-  readonly resolver: Resolver;
-  readonly rights: Rights;
-  /** What the resolver told: outcomes in their order. */
-  readonly told: string[];
-  /** Moves its clock. */
-  pass(ms: number): void;
-  resolve(tag?: string, expected?: Digest, rights?: Rights): Promise<string>;
-  /** What the registry was asked since, `HEAD /v2/…`. */
-  asked(): string[];
-}
-
-async function newRig(config: Partial<UpstreamConfig> = {}): Promise<ResolverRig> {
-  const rig = await newUpstreamRig();
-  let now = 1_000_000;
-  const told: string[] = [];
-  const upstreams = [{...CONFIG, ...config}];
-  const resolver = new Resolver({
-    policy: (name) => policyFor(upstreams, name),
-    allowPrivate: false,
-    events: {resolved: (outcome) => told.push(outcome)},
-    now: () => now,
-  });
-  const rights: Rights = {key: 'own', upstream: (name: RepositoryName) => rig.upstreams.for(name)};
-  return {
-    rig,
-    resolver,
-    rights,
-    told,
-    pass: (ms) => {
-      now += ms;
-    },
-    resolve: async (tag = 'v1', expected, as = rights) =>
-      (await resolver.resolve({name: NAME, tag, rights: as, expected}, AbortSignal.timeout(60_000))).digest,
-    asked: () => rig.fake.lines('registry').splice(0),
-    [Symbol.asyncDispose]: () => rig[Symbol.asyncDispose](),
-  };
-}
+import {NAME} from '../../test/upstream-rig.ts';
+import {HOUR, newRig} from '../../test/resolver-rig.ts';
+import type {Rights} from './resolver.ts';
 
 const HEAD = 'HEAD /v2/acme/app/manifests/v1';
 
@@ -187,9 +131,12 @@ test('a review that has no time left is answered, and the question goes on for t
     key: 'slow',
     upstream: () => Object.assign(Object.create(upstream) as typeof upstream, {headManifest}),
   };
-  await assert.rejects(it.resolver.resolve({name: NAME, tag: 'v1', rights}, AbortSignal.timeout(20)), {
-    name: 'TimeoutError',
-  });
+  await assert.rejects(
+    it.resolver.resolve({name: NAME, tag: 'v1', rights, tenant: 'team-a'}, AbortSignal.timeout(20)),
+    {
+      name: 'TimeoutError',
+    },
+  );
   assert.equal(await it.resolve('v1', undefined, rights), digest);
   assert.deepEqual(it.asked(), [HEAD]);
 });
@@ -205,32 +152,11 @@ test('hundreds of different images at once are each told their own digest (§7 6
   assert.ok(it.rig.fake.concurrent <= 16, `${String(it.rig.fake.concurrent)} at once`);
 });
 
-test('registries that hang, however many of their images are named, leave room for the others', async () => {
-  await using it = await newRig();
-  const {digest} = it.rig.fake.content.addImage('acme/app', 'v1');
-  const never: Rights = {
-    key: 'hangs',
-    upstream: () => ({headManifest: () => new Promise(() => undefined)}) as never,
-  };
-  const gone = AbortSignal.timeout(60_000);
-  const failures: unknown[] = [];
-  for (let i = 0; i < 10_000; i++) {
-    const name: RepositoryName = {registry: `evil-${String(i % 3)}.test`, repository: 'x'};
-    it.resolver
-      .resolve({name, tag: `v${String(i)}`, rights: never}, gone)
-      .catch((error: unknown) => failures.push(error));
-  }
-  await delay(10);
-  assert.ok(failures.length > 7_000, String(failures.length));
-  assert.match(String(failures[0]), /too many images are being resolved/);
-  assert.equal(await it.resolve(), digest);
-});
-
 test('a registry that nobody configured is not asked at a private address (§7 58, 63)', async () => {
   await using it = await newRig();
   const name = {registry: it.rig.fake.host, repository: 'acme/app'};
   await assert.rejects(
-    it.resolver.resolve({name, tag: 'v1', rights: it.rights}, AbortSignal.timeout(5_000)),
+    it.resolver.resolve({name, tag: 'v1', rights: it.rights, tenant: 'team-a'}, AbortSignal.timeout(5_000)),
     (error: unknown) => error instanceof UpstreamError && error.failure === 'refused',
   );
   assert.deepEqual(it.asked(), []);

@@ -4,11 +4,13 @@ import {UpstreamError} from '../../oci/error.ts';
 import {isSchema1} from '../../oci/media-type.ts';
 import type {RepositoryName, Upstream} from '../../oci/source.ts';
 import {staleForMs, type Policy} from '../../oci/upstream-policy.ts';
-import {BusyError, Gate} from './gate.ts';
+import {BusyError, Counts, Gate, type Turn} from './gate.ts';
 import {KnownTags, type TagRecord} from './known.ts';
 
 /** How long one question to a registry may take in all, whoever waits for it. */
 const FLIGHT_MS = 8_000;
+/** Of that, how long it waits for its turn; a question that begins has some time left. */
+const TURN_MS = 6_000;
 /** How long a tag that could be served stale waits for its registry. */
 const PATIENCE_MS = 1_500;
 /** A digest that was seen at a tag so lately is not asked about again. */
@@ -16,10 +18,10 @@ const CONFIRMED_MS = 10_000;
 const REVALIDATE_MS = 250;
 /** A cluster that starts anew asks for all its images at once; each that waits is a few hundred bytes. */
 const MAX_FLIGHTS = 4_096;
-/** When half of them fly, a registry may have so many: two that hang, named by somebody's pods, leave room for the others. */
+/** Of one tenant, and when half of all fly. */
+const PER_TENANT = 1_024;
 const FAIR_SHARE = 64;
-const PER_REGISTRY = 16;
-const MAX_WAITING = 2_048;
+const LIMITS = {perRegistry: 16, perStranger: 4, perTenant: 64, inAll: 512} as const;
 
 /** With whose rights a registry is asked: the webhook's own, or those of pull secrets. */
 export interface Rights {
@@ -51,6 +53,8 @@ export interface TagQuestion {
   readonly name: RepositoryName;
   readonly tag: string;
   readonly rights: Rights;
+  /** On whose behalf, the pod's namespace: one that asks very much waits behind itself. */
+  readonly tenant: string;
   /** What the tag is believed to be: if it is known to be something else, the registry is asked again. */
   readonly expected?: Digest | undefined;
 }
@@ -60,10 +64,10 @@ export class Resolver {
   readonly #options: ResolverOptions;
   readonly #now: () => number;
   readonly #known: KnownTags;
-  readonly #gate = new Gate(PER_REGISTRY, MAX_WAITING);
-  readonly #flights = new Map<string, Promise<TagRecord>>();
-  /** Registry → its flights. */
-  readonly #counts = new Map<string, number>();
+  readonly #gate = new Gate(LIMITS);
+  readonly #flights = new Map<string, Flight>();
+  /** Flights by tenant, and by tenant and registry. */
+  readonly #counts = new Counts();
 
   constructor(options: ResolverOptions) {
     this.#options = options;
@@ -163,44 +167,49 @@ export class Resolver {
   #flight(key: string, question: TagQuestion): Promise<TagRecord> {
     const refusal = this.#known.refusal(key);
     if (refusal !== undefined) return Promise.reject(new Remembered(refusal));
+    const {tenant, name} = question;
     const running = this.#flights.get(key);
-    if (running !== undefined) return running;
-    const {registry} = question.name;
-    if (!this.#hasRoom(registry))
+    if (running !== undefined) {
+      running.turn.wantedBy(tenant);
+      return running.learned;
+    }
+    if (!this.#hasRoom(question))
       return Promise.reject(
-        new UpstreamError('timeout', registry, 'too many images are being resolved at this moment'),
+        new UpstreamError('timeout', name.registry, 'too many images are being resolved at this moment'),
       );
-    const flight = this.#ask(key, question).finally(() => {
+    const turn = this.#gate.turn(name.registry);
+    const counted = [tenant, `${tenant} ${name.registry}`];
+    const learned = this.#ask(key, question, turn).finally(() => {
       this.#flights.delete(key);
-      this.#count(registry, -1);
+      for (const count of counted) this.#counts.add(count, -1);
     });
-    this.#flights.set(key, flight);
-    this.#count(registry, 1);
-    flight.catch(() => undefined); // those who asked may have left
-    return flight;
+    this.#flights.set(key, {turn, learned});
+    for (const count of counted) this.#counts.add(count, 1);
+    learned.catch(() => undefined); // those who asked may have left
+    return learned;
   }
 
-  #hasRoom(registry: string): boolean {
-    if (this.#flights.size < MAX_FLIGHTS / 2) return true;
-    return this.#flights.size < MAX_FLIGHTS && (this.#counts.get(registry) ?? 0) < FAIR_SHARE;
+  /** Registries that hang, named by somebody's pods, leave room for others, and in the end for that tenant's other ones. */
+  #hasRoom({tenant, name: {registry}}: TagQuestion): boolean {
+    const {size} = this.#flights;
+    const ofTenant = this.#counts.get(tenant);
+    if (size >= MAX_FLIGHTS || ofTenant >= (size < MAX_FLIGHTS / 2 ? PER_TENANT : FAIR_SHARE)) return false;
+    return ofTenant < PER_TENANT / 2 || this.#counts.get(`${tenant} ${registry}`) < FAIR_SHARE;
   }
 
-  #count(registry: string, by: 1 | -1): void {
-    const count = (this.#counts.get(registry) ?? 0) + by;
-    if (count === 0) this.#counts.delete(registry);
-    else this.#counts.set(registry, count);
-  }
-
-  async #ask(key: string, question: TagQuestion): Promise<TagRecord> {
-    const {name} = question;
+  async #ask(key: string, question: TagQuestion, turn: Turn): Promise<TagRecord> {
+    const {name, tenant} = question;
+    turn.wantedBy(tenant);
     try {
       const digest = await withDeadline(FLIGHT_MS, undefined, (signal) =>
-        this.#gate.run(name.registry, signal, () => this.#digestOf(question, signal)),
+        withDeadline(TURN_MS, signal, (patience) =>
+          turn.run(patience, () => orAborted(this.#digestOf(question, signal), signal), isAnswer),
+        ),
       );
       return this.#known.learned(key, digest);
     } catch (error) {
       const told = asUpstreamError(error, name.registry);
-      // A queue that is full says nothing of this image.
+      // A turn that did not come says nothing of this image.
       if (!(error instanceof BusyError)) this.#known.refused(key, told);
       const record = this.#known.tag(key);
       const isGone = told.failure === 'notFound' || told.failure === 'unauthorized';
@@ -226,6 +235,19 @@ export class Resolver {
       );
     return answer.digest;
   }
+}
+
+/** One question to a registry, for all who have it. */
+interface Flight {
+  readonly turn: Turn;
+  readonly learned: Promise<TagRecord>;
+}
+
+const SILENT: ReadonlySet<UpstreamError['failure']> = new Set(['timeout', 'down', 'refused']);
+
+/** Whether somebody who is there said no. */
+function isAnswer(error: unknown): boolean {
+  return error instanceof UpstreamError && !SILENT.has(error.failure);
 }
 
 /** A failure that was not asked for again. */
