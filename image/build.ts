@@ -18,7 +18,7 @@ const DIST = join(CHECKOUT, 'dist');
 const ARCHITECTURES: Readonly<Record<string, string>> = {x64: 'amd64', arm64: 'arm64'};
 
 /** What a program never reads. Licences stay. */
-const LEFT_OUT = /\.(?:d\.[cm]?ts|ts|[cm]ts|map|md|markdown|flow|tsbuildinfo|yml)$/i;
+const LEFT_OUT = /\.(?:cc?|hh?|s|asm|d\.[cm]?ts|ts|[cm]ts|map|md|markdown|flow|tsbuildinfo|yml)$/i;
 const LEFT_OUT_FOLDERS = new Set([
   'test',
   'tests',

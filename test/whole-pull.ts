@@ -13,14 +13,14 @@ export const configFor = (registry: FakeRegistry, more: object = {}): {config: R
 });
 
 /** Asks for an image's manifest, configuration and layers, in this order. */
-export async function pull(agent: AgentRig, image: FakeImage): Promise<Answer[]> {
+export async function pull(agent: Pick<AgentRig, 'address'>, image: FakeImage): Promise<Answer[]> {
   const answers = [await ask(agent.address, `/v2/app/manifests/${image.digest}?ns=up.test`)];
   for (const digest of [image.config, ...image.layers])
     answers.push(await ask(agent.address, `/v2/app/blobs/${digest}?ns=up.test`));
   return answers;
 }
 
-export async function assertPullsRight(agent: AgentRig, image: FakeImage): Promise<void> {
+export async function assertPullsRight(agent: Pick<AgentRig, 'address'>, image: FakeImage): Promise<void> {
   const answers = await pull(agent, image);
   const digests = [image.digest, image.config, ...image.layers];
   for (const [i, answer] of answers.entries()) {

@@ -1,14 +1,31 @@
 import assert from 'node:assert/strict';
-import {cp, mkdir, mkdtemp, readFile, rm, symlink} from 'node:fs/promises';
+import {
+  copyFile,
+  cp,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  realpath,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {join, resolve} from 'node:path';
 import {suite, test, type TestContext} from 'node:test';
 import {build} from '../../image/build.ts';
 import {buildImage} from '../../image/image.ts';
+import {FakeRegistry} from '../fake-registry.ts';
+import {freePort} from '../free-port.ts';
 import {needs} from '../needs.ts';
 import {makeBaseImages} from '../peers/base-image.ts';
+import {Child} from '../peers/child.ts';
 import {run} from '../peers/run.ts';
+import {assertPullsRight, configFor} from '../whole-pull.ts';
 
+const CHECKOUT = join(import.meta.dirname, '../..');
 const ARCH = process.arch === 'x64' ? 'amd64' : process.arch;
 
 async function temporary(t: TestContext): Promise<string> {
@@ -39,13 +56,7 @@ suite('the published package and the image', () => {
 
   test('built twice it is the same image; it runs without root and with a root that may do nothing', async (t) => {
     if (!needs(t, 'root', 'buildah', 'mmdebstrap', 'setpriv')) return;
-    const folder = await mkdtemp(join(tmpdir(), 'noost-image-'));
-    const storage = ['--root', `${folder}/images`, '--runroot', `${folder}/run`, '--storage-driver', 'overlay'];
-    t.after(async () => {
-      await run('buildah', [...storage, 'rm', '--all']);
-      await run('umount', ['--recursive', `${folder}/images/overlay`]).catch(() => {}); // not mounted if it came to nothing
-      await rm(folder, {recursive: true, force: true});
-    });
+    const {folder, storage} = await newStorage(t);
     const {base, node} = await makeBaseImages(join(folder, 'base'), storage);
     const once = await buildImage({tag: 'localhost/noost:once', arch: ARCH, base, node, storage});
     const twice = await buildImage({tag: 'localhost/noost:twice', arch: ARCH, base, node, storage});
@@ -86,4 +97,77 @@ suite('the published package and the image', () => {
     const bill = JSON.parse(await readFile(`${mounted}/opt/noost/sbom.cdx.json`, 'utf8')) as {components: object[]};
     assert.ok(bill.components.length > 50);
   });
+
+  // Under emulation, and in the image's own root: no machine of that kind is at hand.
+  test('for arm64 it is the same program with what belongs to that processor, and it serves', async (t) => {
+    if (process.arch !== 'x64') return t.skip('for machines of the other kind');
+    if (!needs(t, 'root', 'buildah', 'mmdebstrap', 'unshare', 'qemu-aarch64-static')) return;
+    const {storage, folder} = await newStorage(t);
+    const {base, node} = await makeBaseImages(join(folder, 'base'), storage, 'arm64');
+    await buildImage({tag: 'localhost/noost:arm64', arch: 'arm64', base, node, storage});
+    const buildah = async (...words: string[]): Promise<string> =>
+      (await run('buildah', [...storage, ...words])).toString().trim();
+    const {OCIv1} = JSON.parse(await buildah('inspect', '--type', 'image', 'localhost/noost:arm64')) as {
+      OCIv1: {architecture: string; config: {Env: string[]}};
+    };
+    assert.equal(OCIv1.architecture, 'arm64');
+    const root = await buildah('mount', await buildah('from', '--arch', 'arm64', 'localhost/noost:arm64'));
+
+    const files = async (path: string): Promise<string[]> => (await readdir(path, {recursive: true})).toSorted();
+    const ours = await files(join(root, 'opt/noost'));
+    await build();
+    const here = (await files(join(CHECKOUT, 'dist/linux-amd64'))).map((name) =>
+      name.replace(/(?<=(?:linux|musl)[-_])x64/g, 'arm64'),
+    );
+    assert.deepEqual(ours, here.toSorted());
+    const programs = [join(root, 'usr/local/bin/node'), ...ours.filter((name) => name.endsWith('.node'))];
+    assert.ok(programs.length > 1);
+    for (const name of programs) assert.equal(await processorOf(resolve(root, 'opt/noost', name)), 'arm64', name);
+
+    await copyFile(await realpath('/usr/bin/qemu-aarch64-static'), join(root, 'usr/bin/qemu'));
+    const inside = (...words: string[]): readonly string[] => {
+      const mounts = `mount -t proc proc ${root}/proc && mount --rbind /dev ${root}/dev`;
+      // execve(2) of a foreign program is the kernel's, which does not know of the emulator.
+      const node = ['/usr/bin/qemu', '/usr/local/bin/node', '--import=data:text/javascript,process.execve=undefined'];
+      const chroot = ['env', '-i', ...OCIv1.config.Env, '/usr/sbin/chroot', root, ...node, '/opt/noost/noost.js'];
+      return ['--mount', 'sh', '-c', `${mounts} && exec "$@"`, 'sh', ...chroot, ...words];
+    };
+    const {version} = JSON.parse(await readFile(join(CHECKOUT, 'package.json'), 'utf8')) as {version: string};
+    assert.equal((await run('unshare', inside('--version'))).toString(), `${version}\n`);
+
+    await using registry = await FakeRegistry.start();
+    const image = registry.content.addImage('app', 'v1', ['a layer', 'x'.repeat(3_000_000)]);
+    await mkdir(join(root, 'etc/noost'));
+    const settings = {...configFor(registry).config, data: '/var/noost', adminListen: '127.0.0.1:0'};
+    const [address, file] = [`127.0.0.1:${String(await freePort())}`, '/etc/noost/agent.yaml'];
+    await writeFile(join(root, file), JSON.stringify(settings));
+    await using agent = new Child('unshare', inside('agent', '--config', file, '--listen', address));
+    await agent.untilReady(() => agent.lines.some((line) => line.includes('ready on')), 120_000);
+    await assertPullsRight({address}, image); // from the registry
+    await assertPullsRight({address}, image); // from the disk
+    assert.equal(registry.requests.filter(({url}) => url.includes('/blobs/')).length, image.layers.length + 1);
+    assert.ok(!agent.lines.some((line) => line.includes('"level":"warn"')), agent.tail());
+  });
 });
+
+/** Where buildah keeps images for one test. */
+async function newStorage(t: TestContext): Promise<{readonly folder: string; readonly storage: readonly string[]}> {
+  const folder = await mkdtemp(join(tmpdir(), 'noost-image-'));
+  const storage = ['--root', `${folder}/images`, '--runroot', `${folder}/run`, '--storage-driver', 'overlay'];
+  t.after(async () => {
+    await run('buildah', [...storage, 'rm', '--all']);
+    await run('umount', ['--recursive', `${folder}/images/overlay`]).catch(() => {}); // not mounted if it came to nothing
+    await rm(folder, {recursive: true, force: true});
+  });
+  return {folder, storage};
+}
+
+/** What an ELF file is for. @see the ELF specification: `e_machine` is at 18. */
+async function processorOf(path: string): Promise<string | undefined> {
+  await using file = await open(path);
+  const {buffer} = await file.read(Buffer.alloc(20), 0, 20, 0);
+  return new Map([
+    [62, 'amd64'],
+    [183, 'arm64'],
+  ]).get(buffer.readUInt16LE(18));
+}
