@@ -1,6 +1,7 @@
 import {flushCompileCache} from 'node:module';
 import {fileURLToPath} from 'node:url';
 import type {AgentConfig} from './config/shape.ts';
+import {YOUNG_FLAGS} from './young.ts';
 
 /**
  * Reading flags and files takes libraries that a running agent needs no more: some 25 MB on every node. So
@@ -28,7 +29,8 @@ export function handOver(config: AgentConfig): void {
   if (process.execve === undefined || Buffer.byteLength(text) > MAX_BYTES) return;
   const serve = fileURLToPath(import.meta.resolve(`./serve${import.meta.filename.endsWith('.ts') ? '.ts' : '.js'}`));
   flushCompileCache(); // an exit would, and this is none
-  process.execve(process.execPath, [process.execPath, ...process.execArgv, serve], {...process.env, [VARIABLE]: text});
+  const flags = [...process.execArgv.filter((flag) => !flag.startsWith('--max-semi-space-size')), ...YOUNG_FLAGS];
+  process.execve(process.execPath, [process.execPath, ...flags, serve], {...process.env, [VARIABLE]: text});
 }
 
 /** What was handed over; taken out of the environment, so that children do not see it. */

@@ -1,4 +1,5 @@
 import type {Readable} from 'node:stream';
+import {chunkReceived} from '../young.ts';
 
 export interface PumpOptions {
   /** Bytes at the beginning that are not wanted. */
@@ -49,6 +50,7 @@ class Queue {
     this.#body = body;
     let skip = skipBytes;
     body.on('data', (chunk: Uint8Array) => {
+      chunkReceived(chunk.length);
       const part = skip > 0 ? chunk.subarray(Math.min(skip, chunk.length)) : chunk;
       skip = Math.max(0, skip - chunk.length);
       if (part.length === 0) return;

@@ -4,6 +4,7 @@ import {promisify} from 'node:util';
 import {newHash} from '../../oci/digest.ts';
 import {IntegrityError, UpstreamError} from '../../oci/error.ts';
 import type {Authority, BlobAnswer} from '../../oci/source.ts';
+import {chunkReceived} from '../young.ts';
 import {openFirst, type BlobPlan} from './plan.ts';
 
 const readAsync = promisify(read);
@@ -64,6 +65,7 @@ export class Through {
     let at = 0;
     let held: Uint8Array | undefined;
     for await (const chunk of this.#raw()) {
+      chunkReceived(chunk.length);
       hash.update(chunk);
       at += chunk.length;
       if (this.sizeBytes !== undefined && at > this.sizeBytes)

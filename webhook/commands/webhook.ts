@@ -67,7 +67,7 @@ async function run({flags}: Arguments): Promise<number> {
 }
 
 /**
- * The launcher's young generation of 1 MB is the agent's, whose bytes are not on the heap. Reviews are, until they are
+ * The launcher's small young generation suits the agent, whose bytes are not on the heap. Reviews are, until they are
  * answered (docs/performance.md). V8 reads its size at its start, so this process begins anew, by execve(2).
  */
 const YOUNG = '--max-semi-space-size=16';

@@ -2,6 +2,7 @@ import type {IncomingMessage} from 'node:http';
 import {OciError} from '../../../oci/error.ts';
 import {askForBody} from '../../http/expect.ts';
 import {ClientGone} from '../../http/send.ts';
+import {chunkReceived} from '../../young.ts';
 
 /** So much of all bodies waits for the disk, and of each so much at the least and at the most; more waits in the client. */
 const ALL_WAITING_BYTES = 32 << 20;
@@ -34,6 +35,7 @@ export async function readBody(
   let moved = Promise.withResolvers<void>();
   const wake = (): void => moved.resolve();
   const onData = (chunk: Buffer): void => {
+    chunkReceived(chunk.length);
     waiting.push(chunk);
     bytes += chunk.length;
     if (bytes >= waitingBytes()) req.pause();

@@ -1,0 +1,19 @@
+/**
+ * A chunk from the network is 64 KiB outside V8's heap and some hundred bytes on it. V8 collects its young generation when
+ * that is full of the latter: where many megabytes of the former hang on it by then, it marks the whole heap instead, again
+ * and again, while a blob arrives (docs/performance.md). So we say when. Small answers, whose garbage is on the heap, have a
+ * young generation as large as suits them.
+ */
+const COLLECT_BYTES = 16 * 1024 * 1024;
+/** What the agent's process is started with, wherever it is (agent/handover.ts). */
+export const YOUNG_FLAGS: readonly string[] = ['--max-semi-space-size=4', '--expose-gc'];
+
+let receivedBytes = 0;
+
+/** To be called for each chunk of a body that may be large. A collection takes less than a millisecond mostly. */
+export function chunkReceived(bytes: number): void {
+  receivedBytes += bytes;
+  if (receivedBytes < COLLECT_BYTES) return;
+  receivedBytes = 0;
+  globalThis.gc?.({type: 'minor'});
+}
