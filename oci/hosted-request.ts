@@ -72,7 +72,7 @@ export function parseHostedRequest(target: string): HostedRequest | undefined {
   if (tags !== undefined) return {...name, kind: 'tags', page: pageAsk(query)};
   if (kind === 'blobs') return {...name, kind: 'blob', digest: digestIn(reference)};
   if (kind === 'referrers') {
-    const artifactType = query.get('artifactType') ?? undefined;
+    const artifactType = query.get('artifactType') || undefined;
     return {...name, kind, digest: digestIn(reference), artifactType, page: pageAsk(query)};
   }
   if (reference.includes(':')) return {...name, kind: 'manifest', digest: digestIn(reference), tags: tagsIn(query)};

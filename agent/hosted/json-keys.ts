@@ -1,35 +1,61 @@
 /** Deeper JSON is refused: no manifest needs it, and what reads it recursively must not be led into the depth (D-033). */
 const MAX_DEPTH = 64;
 
-/**
- * The keys of the outermost object of a text that `JSON.parse` has accepted, each as often as it stands there: the parsed
- * object holds the last of those that are equal, and other readers take the first.
- * @throws {SyntaxError} where it is nested too deep.
- */
-export function outerKeys(text: string): readonly string[] {
-  const keys: string[] = [];
-  let [depth, isKey] = [0, false];
+/** The keys of one object, each as often as it stands there. */
+export interface ObjectKeys {
+  /** 1 is the outermost. */
+  readonly depth: number;
+  /** The key that it, or the list it is in, stands under; empty for the outermost. */
+  readonly under: string;
+  readonly keys: readonly string[];
+}
+
+/** Whether a text, JSON or not, nests too deep: looked at before `JSON.parse`, which takes long for such. */
+export function isTooDeep(text: string): boolean {
+  let depth = 0;
   for (let at = 0; at < text.length; at++) {
     const char = text[at];
+    if (char === '"') at = endOfString(text, at);
+    else if ((char === '{' || char === '[') && ++depth > MAX_DEPTH) return true;
+    else if (char === '}' || char === ']') depth--;
+  }
+  return false;
+}
+
+/**
+ * The keys of all objects of a text that `JSON.parse` has accepted: the parsed object holds the last of those that are
+ * equal, and other readers take the first.
+ */
+export function keysOfObjects(text: string): readonly ObjectKeys[] {
+  const objects: ObjectKeys[] = [];
+  /** What is open: an object's keys so far, or for a list the key that it stands under. */
+  const open: (string[] | string)[] = [];
+  let isKey = false;
+  for (let at = 0; at < text.length; at++) {
+    const char = text[at];
+    const inner = open.at(-1);
     if (char === '"') {
       const end = endOfString(text, at);
-      if (depth === 1 && isKey) keys.push(JSON.parse(text.slice(at, end + 1)) as string); // it begins with a quote
+      if (isKey && typeof inner === 'object') inner.push(JSON.parse(text.slice(at, end + 1)) as string); // it begins with a quote
       isKey = false;
       at = end;
     } else if (char === '{' || char === '[') {
-      if (++depth > MAX_DEPTH) throw new SyntaxError('Nested too deep');
+      const under = (typeof inner === 'object' ? inner.at(-1) : inner) ?? '';
+      const keys: string[] = [];
+      if (char === '{') objects.push({depth: open.length + 1, under, keys});
+      open.push(char === '{' ? keys : under);
       isKey = char === '{';
     } else if (char === '}' || char === ']') {
-      depth--;
+      open.pop();
       isKey = false;
-    } else if (char === ',') isKey = depth === 1;
+    } else if (char === ',') isKey = typeof inner === 'object';
   }
-  return keys;
+  return objects;
 }
 
-/** Where the closing quote is. */
+/** Where the closing quote is, or the text ends. */
 function endOfString(text: string, start: number): number {
   let at = start + 1;
-  while (text[at] !== '"') at += text[at] === '\\' ? 2 : 1;
+  while (at < text.length && text[at] !== '"') at += text[at] === '\\' ? 2 : 1;
   return at;
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import {OciError} from '../../oci/error.ts';
 import {DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST} from '../../oci/media-type.ts';
-import {outerKeys} from './json-keys.ts';
+import {isTooDeep, keysOfObjects} from './json-keys.ts';
 import {readManifestBody} from './manifest-body.ts';
 
 const HEX = 'a'.repeat(64);
@@ -38,7 +38,12 @@ for (const [name, body, contentType, expected] of [
     'application/vnd.new+json',
     {blobs: 0},
   ],
-  ['own fields', image({'com.example': {deep: [1]}, annotations: {config: 'x'}}), OCI_MANIFEST, {blobs: 2}],
+  [
+    'own fields',
+    image({'com.example': {deep: [1]}, annotations: {config: 'x', Config: 'y', digest: 'a', Digest: 'b'}}),
+    OCI_MANIFEST,
+    {blobs: 2},
+  ],
 ] as const)
   test(`readManifestBody takes ${name}`, () => {
     const {blobs, artifactType} = read(body, contentType);
@@ -78,6 +83,17 @@ for (const [name, body, contentType] of [
   ['layers twice (D-033)', `{"layers":[],${JSON.stringify(image()).slice(1)}`, OCI_MANIFEST],
   ['layers in another spelling', image({Layers: []}), OCI_MANIFEST],
   ['an escaped key twice', `{"l\\u0061yers":[],${JSON.stringify(image()).slice(1)}`, OCI_MANIFEST],
+  ['layers with a long s, which Go takes for one', image({'layer\u017f': []}), OCI_MANIFEST],
+  ['a config in capitals, escaped', image({'CON\u0046IG': 1}), OCI_MANIFEST],
+  ['a digest twice', JSON.stringify(image()).replace('"digest"', '"digest":"x","digest"'), OCI_MANIFEST],
+  ['a size twice', JSON.stringify(image()).replace(/"size"(?!.*"size")/, '"size":1,"size"'), OCI_MANIFEST],
+  ['a digest in another spelling', image({layers: [blob(undefined, {Digest: 'x'})]}), OCI_MANIFEST],
+  ['an annotation twice', JSON.stringify(image({annotations: {a: 'b'}})).replace('"a"', '"a":"","a"'), OCI_MANIFEST],
+  ['another schemaVersion', image({schemaVersion: 1}), OCI_MANIFEST],
+  ['a schemaVersion that is no number', image({schemaVersion: '2'}), OCI_MANIFEST],
+  ['a byte order mark', `\ufeff${JSON.stringify(image())}`, OCI_MANIFEST],
+  ['two documents', JSON.stringify(image()).repeat(2), OCI_MANIFEST],
+  ['a depth that takes long to parse', '['.repeat(1_000_000), OCI_MANIFEST],
   ['nested too deep (D-033)', image({x: JSON.parse(`${'['.repeat(80)}${']'.repeat(80)}`) as unknown}), OCI_MANIFEST],
 ] as const)
   test(`readManifestBody refuses ${name}`, () => {
@@ -94,6 +110,18 @@ test('readManifestBody refuses an index of more entries than anybody has', () =>
   assert.throws(() => read({mediaType: OCI_INDEX, manifests: Array.from({length: 10_001}, () => blob())}, OCI_INDEX));
 });
 
-test('outerKeys tells the keys of the outermost object only', () => {
-  assert.deepEqual(outerKeys('{"a":{"b":1,"c":[{"d":2}]},"e\\"":"f,\\"g\\":","a":[1,"x"]}'), ['a', 'e"', 'a']);
+test('keysOfObjects tells the keys of every object, and what it stands under', () => {
+  const text = '{"a":{"b":1,"c":[{"d":2},{},[{"x":0}]]},"e\\"":"f,\\"g\\":","a":[1,"x"]}';
+  assert.deepEqual(keysOfObjects(text), [
+    {depth: 1, under: '', keys: ['a', 'e"', 'a']},
+    {depth: 2, under: 'a', keys: ['b', 'c']},
+    {depth: 4, under: 'c', keys: ['d']},
+    {depth: 4, under: 'c', keys: []},
+    {depth: 5, under: 'c', keys: ['x']},
+  ]);
+});
+
+test('isTooDeep looks at what is no JSON, too', () => {
+  for (const text of ['', '{"', '"\\', '}}}', '[]'.repeat(100), `"${'['.repeat(100)}"`]) assert.ok(!isTooDeep(text));
+  for (const text of ['['.repeat(65), '{"a":'.repeat(65), `"x"${'['.repeat(65)}`]) assert.ok(isTooDeep(text));
 });

@@ -1,7 +1,7 @@
 import {isDigest, type Digest} from '../../oci/digest.ts';
 import {OciError} from '../../oci/error.ts';
 import {bareType, DOCKER_MANIFEST, isIndex, isSchema1, OCI_INDEX, OCI_MANIFEST} from '../../oci/media-type.ts';
-import {outerKeys} from './json-keys.ts';
+import {isTooDeep, keysOfObjects, type ObjectKeys} from './json-keys.ts';
 
 /** Something that a manifest refers to. */
 export interface Descriptor {
@@ -25,17 +25,13 @@ export interface ManifestBody {
 
 const MAX_ENTRIES = 10_000;
 const FOREIGN = /nondistributable|\.foreign\./;
-const CRITICAL = [
-  'schemaVersion',
-  'mediaType',
-  'artifactType',
-  'config',
-  'layers',
-  'blobs',
-  'manifests',
-  'subject',
-  'fsLayers',
-];
+/** Fields of the outermost object, and of what it refers to, by how readers see them that do not tell cases apart. */
+const CRITICAL = foldedNames(
+  'schemaVersion mediaType artifactType config layers blobs manifests subject fsLayers annotations',
+);
+const CRITICAL_BELOW = foldedNames('mediaType digest size urls data artifactType platform annotations');
+/** Where descriptors stand. */
+const REFERENCES = new Set(['config', 'layers', 'blobs', 'manifests', 'subject']);
 /** Types that say nothing. */
 const GENERIC = new Set(['', 'application/json', 'application/octet-stream', 'text/plain']);
 const IMAGES: readonly string[] = [OCI_MANIFEST, DOCKER_MANIFEST];
@@ -50,6 +46,8 @@ export function readManifestBody(bytes: Buffer, contentType: string | undefined)
   const fields = fieldsOf(bytes);
   const mediaType = mediaTypeOf(fields, contentType);
   const known = IMAGES.includes(mediaType) || isIndex(mediaType);
+  const version = fields.get('schemaVersion');
+  if (known && version !== undefined && version !== 2) throw invalid('schemaVersion is not 2');
   if (fields.has('fsLayers')) throw invalid('Manifests of schema 1 are not taken: push schema 2 or OCI');
   const parts = {config: fields.get('config'), layers: fields.get('layers'), manifests: fields.get('manifests')};
   if (known) checkShape(parts, isIndex(mediaType));
@@ -73,29 +71,35 @@ function fieldsOf(bytes: Buffer): Fields {
   let [text, json]: [string, unknown] = ['', undefined];
   try {
     text = new TextDecoder('utf-8', {fatal: true, ignoreBOM: true}).decode(bytes);
-    json = JSON.parse(text);
+    if (!isTooDeep(text)) json = JSON.parse(text);
   } catch (error) {
     throw invalid('The manifest is no JSON in UTF-8', error);
   }
+  if (json === undefined) throw invalid('The manifest is nested too deep');
   if (typeof json !== 'object' || json === null || Array.isArray(json)) throw invalid('The manifest is no JSON object');
-  const seen = new Set<string>();
-  for (const key of keysOf(text)) {
-    // Some readers do not tell cases apart: for them another spelling is the same key.
-    const critical = CRITICAL.find((one) => one.toLowerCase() === key.toLowerCase());
-    if (critical !== undefined && critical !== key)
-      throw invalid(`The manifest has ${JSON.stringify(key)} for ${critical}`);
-    if (critical !== undefined && seen.has(key)) throw invalid(`The manifest has ${key} more than once`);
-    seen.add(key);
-  }
+  keysOfObjects(text).forEach(checkKeys);
   return new Map(Object.entries(json));
 }
 
-function keysOf(text: string): readonly string[] {
-  try {
-    return outerKeys(text);
-  } catch (error) {
-    throw invalid('The manifest is nested too deep', error);
+/** What one reader takes for a key and another does not, or takes twice. */
+function checkKeys({depth, under, keys}: ObjectKeys): void {
+  const critical = depth === 1 ? CRITICAL : REFERENCES.has(under) ? CRITICAL_BELOW : undefined;
+  const seen = new Set<string>();
+  for (const key of keys) {
+    if (seen.has(key)) throw invalid(`The manifest has ${JSON.stringify(key.slice(0, 128))} more than once`);
+    seen.add(key);
+    const meant = critical?.get(folded(key)) ?? key;
+    if (meant !== key) throw invalid(`The manifest has ${JSON.stringify(key.slice(0, 128))} for ${meant}`);
   }
+}
+
+function foldedNames(names: string): ReadonlyMap<string, string> {
+  return new Map(names.split(' ').map((name) => [folded(name), name]));
+}
+
+/** As Go's JSON compares keys: a long s is an s there, and the sign of kelvin a k. */
+function folded(key: string): string {
+  return key.toUpperCase().toLowerCase();
 }
 
 function mediaTypeOf(fields: Fields, contentType: string | undefined): string {

@@ -16,5 +16,8 @@ export function contentHead(request: HostedRequest, digest: Digest, mediaType: s
     'content-type': mediaType,
     'docker-content-digest': digest,
     etag: `"${digest}"`,
+    // Whatever type a pusher gives it, a browser that is logged in here must not take it for a page of ours.
+    'x-content-type-options': 'nosniff',
+    ...(mediaType.startsWith('application/') ? {} : {'content-security-policy': "default-src 'none'; sandbox"}),
   };
 }
