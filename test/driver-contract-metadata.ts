@@ -49,6 +49,22 @@ export function checkTags(check: Check): void {
     assert.ok(await metadata.moveTag(REPOSITORY, 'v1', moves[2] as TagMove));
     assert.deepEqual(await metadata.history(REPOSITORY, 'v1'), moves.toReversed());
   });
+  check('all moves of a repository are known, also of tags that are gone', async (under) => {
+    const [kept, gone] = [newDigest(), newDigest()];
+    for (const [tag, one] of [
+      ['a', move(undefined, kept)],
+      ['b', move(undefined, gone)],
+      ['b', move(gone, undefined)],
+    ] as const)
+      assert.ok(await under.driver.metadata.moveTag(REPOSITORY, tag, one));
+    await under.restart();
+    const histories = await all(under.driver.metadata.histories(REPOSITORY));
+    assert.deepEqual(
+      histories.toSorted((x, y) => x.length - y.length),
+      [[move(undefined, kept)], [move(gone, undefined), move(undefined, gone)]],
+    );
+    assert.deepEqual(await all(under.driver.metadata.histories('no/such')), []);
+  });
   check('tags come in ASCII order, a page at a time', async ({driver: {metadata}}) => {
     for (const tag of ['b', 'a', 'B', '_1', '10', '9'])
       await metadata.moveTag(REPOSITORY, tag, move(undefined, newDigest()));
@@ -79,6 +95,14 @@ export function checkManifests(check: Check): void {
     assert.equal(await metadata.manifest(REPOSITORY, first.digest), undefined);
     assert.deepEqual(await metadata.referrers(REPOSITORY, subject, ALL), sorted.slice(1));
     assert.equal((await all(metadata.manifests(REPOSITORY))).length, 5);
+  });
+  check('a manifest that was put again is not removed as it was seen before', async ({driver: {metadata}}) => {
+    const seen = manifest({pushedAt: 1});
+    await metadata.putManifest(REPOSITORY, seen);
+    await metadata.putManifest(REPOSITORY, {...seen, pushedAt: 2});
+    assert.ok(!(await metadata.removeManifest(REPOSITORY, seen.digest, seen)));
+    assert.ok(await metadata.removeManifest(REPOSITORY, seen.digest, {...seen, pushedAt: 2}));
+    assert.ok(!(await metadata.removeManifest(REPOSITORY, seen.digest, seen)));
   });
   check('repositories are those that have something, in ASCII order', async (under) => {
     for (const name of ['b/c', 'b', 'a-b', 'a/b'])

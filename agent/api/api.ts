@@ -3,8 +3,8 @@ import type {Log} from '../../proc/log.ts';
 import type {ImageRecord} from '../store/contract.ts';
 import type {ApiBackend} from './backend.ts';
 import {ApiError, toApiError} from './error.ts';
-import {needHosted, toHostedName, type HostedBackend} from './hosted.ts';
-import {readImagesQuery, readPull, readRefresh, toImage} from './input.ts';
+import {needHosted, toHostedName, type Collected, type HostedBackend} from './hosted.ts';
+import {readCollectQuery, readImagesQuery, readPull, readRefresh, toImage} from './input.ts';
 import {answerPull} from './pull.ts';
 
 const PREFIX = '/api/v1/';
@@ -36,7 +36,7 @@ export function newApi(backend: ApiBackend, log: Log): RequestListener {
     'GET hosted': (call) => answerHostedImages(backend, call),
     'DELETE hosted': async ({res, rest}) => answerHostedRemove(needHosted(backend.hosted), res, rest),
     'GET history': (call) => answerHistory(needHosted(backend.hosted), call),
-    'POST gc': async ({res}) => answer(res, 200, await needHosted(backend.hosted).collect()),
+    'POST gc': (call) => answerCollect(needHosted(backend.hosted), call),
     'POST refresh': (call) => answerRefresh(backend, call),
     'POST pull': ({req, res, signal}) =>
       limited(pulls, async () => {
@@ -117,6 +117,14 @@ async function answerHistory(hosted: HostedBackend, {res, rest}: Call): Promise<
   const moves = await hosted.history(repository, tag ?? 'latest');
   if (moves.length === 0) throw new ApiError(404, `No such tag is or was hosted here: ${rest}`);
   answer(res, 200, {repository, tag: tag ?? 'latest', moves});
+}
+
+/** The room of what is removed first is freed at once. */
+async function answerCollect(hosted: HostedBackend, {res, query}: Call): Promise<void> {
+  const ask = readCollectQuery(query);
+  const untagged = ask === undefined ? {} : {untagged: await hosted.removeUntagged(ask)};
+  const nothing: Collected = {blobs: 0, uploads: 0, freedBytes: 0};
+  answer(res, 200, {...(ask?.dryRun === true ? nothing : await hosted.collect()), ...untagged});
 }
 
 async function answerHostedRemove(hosted: HostedBackend, res: ServerResponse, text: string): Promise<void> {

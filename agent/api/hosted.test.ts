@@ -79,6 +79,33 @@ test('what is hosted here is neither pulled nor refreshed: it is here', async ()
   assert.deepEqual(rig.asked, []);
 });
 
+test('what has no tag goes when its age is said, and not before', async () => {
+  await using rig = await ApiRig.start();
+  rig.hosted = newHosted(rig.asked);
+  const counts = '"blobs":2,"uploads":1,"freedBytes":4096';
+  const untagged = `"untagged":[{"repository":"team/app","digest":"${DIGEST}"}]`;
+  assert.equal((await rig.ask('POST', '/api/v1/gc')).text, `{${counts}}\n`);
+  assert.equal((await rig.ask('POST', '/api/v1/gc?untagged=1d')).text, `{${counts},${untagged}}\n`);
+  assert.deepEqual(rig.asked.splice(0), ['collect', 'untagged 86400000 false', 'collect']);
+  const dry = await rig.ask('POST', '/api/v1/gc?untagged=1d&dryRun=true');
+  assert.equal(dry.text, `{"blobs":0,"uploads":0,"freedBytes":0,${untagged}}\n`);
+  assert.deepEqual(rig.asked.splice(0), ['untagged 86400000 true']);
+  for (const query of [
+    'untagged=',
+    'untagged=30',
+    'untagged=-1d',
+    'untagged=20000d',
+    'dryRun=true',
+    'untagged=1d&dryRun=yes',
+    'x=1',
+  ]) {
+    const {status, text} = await rig.ask('POST', `/api/v1/gc?${query}`);
+    assert.equal(status, 400, query);
+    assert.match(text, /untagged|dryRun|x/);
+  }
+  assert.deepEqual(rig.asked, []);
+});
+
 test('history is of tags, also of those that are gone; what never was is 404', async () => {
   await using rig = await ApiRig.start();
   rig.hosted = newHosted(rig.asked);

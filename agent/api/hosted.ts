@@ -22,6 +22,8 @@ export interface HostedBackend {
    * @returns what is there no more. @throws {OciError} also DENIED for a tag that may not go.
    */
   remove(repository: string, reference: string): Promise<HostedRemoved>;
+  /** Removes manifests that nothing but their digest names, or tells which. Their room is freed by collection. */
+  removeUntagged(ask: UntaggedAsk): Promise<readonly UntaggedManifest[]>;
   /** Frees what nothing needs any more; if it is doing so already, that run's result. */
   collect(): Promise<Collected>;
 }
@@ -52,6 +54,23 @@ export interface HostedUsage {
 export interface HostedRemoved {
   readonly tags: readonly string[];
   readonly manifests: readonly Digest[];
+}
+
+export interface UntaggedAsk {
+  /** Only what nobody has pushed, and no tag has been at, for so long. */
+  readonly olderThanMs: number;
+  readonly dryRun: boolean;
+}
+
+export interface UntaggedManifest {
+  readonly repository: string;
+  readonly digest: Digest;
+}
+
+/** What a collection did. */
+export interface CollectAnswer extends Collected {
+  /** What was removed before, or would be; absent: nobody asked. */
+  readonly untagged?: readonly UntaggedManifest[];
 }
 
 export interface Collected {

@@ -1,5 +1,6 @@
 import type {IncomingMessage} from 'node:http';
 import {z} from 'zod';
+import {parseDuration} from '../../proc/config/duration.ts';
 import {parseImage, type ImageReference} from '../../oci/reference.ts';
 import {ApiError} from './error.ts';
 
@@ -19,6 +20,11 @@ const imagesQuery = z.strictObject({
   match: z.string().max(255).optional(),
 });
 
+const collectQuery = z.strictObject({
+  untagged: z.string().max(32).optional(),
+  dryRun: z.enum(['true', 'false']).optional(),
+});
+
 const refreshBody = z.strictObject({reference: z.string().max(1024)});
 
 /** `os/architecture[/variant]`. */
@@ -36,6 +42,20 @@ export function readImagesQuery(query: string): {
 } {
   const {after, limit = 100, match} = check(imagesQuery, Object.fromEntries(new URLSearchParams(query)));
   return {limit, ...(after === undefined ? {} : {after}), ...(match === undefined ? {} : {match})};
+}
+
+/** @returns what is to go besides; `undefined`: nothing. @throws {ApiError} 400 */
+export function readCollectQuery(query: string): {readonly olderThanMs: number; readonly dryRun: boolean} | undefined {
+  const {untagged, dryRun} = check(collectQuery, Object.fromEntries(new URLSearchParams(query)));
+  if (untagged === undefined) {
+    if (dryRun === 'true') throw new ApiError(400, 'dryRun is of untagged manifests: say their age, e.g. untagged=30d');
+    return undefined;
+  }
+  try {
+    return {olderThanMs: parseDuration(untagged), dryRun: dryRun === 'true'};
+  } catch {
+    throw new ApiError(400, `untagged: expected an age such as 30d or 12h; got ${JSON.stringify(untagged)}`);
+  }
 }
 
 /** @throws {ApiError} 400, 413 */

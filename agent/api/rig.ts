@@ -72,6 +72,10 @@ export function newHosted(asked: string[]): HostedBackend {
       if (reference === 'v1') return Promise.resolve({tags: ['v1'], manifests: []});
       return Promise.resolve({tags: ['a', 'b'], manifests: [DIGEST]});
     },
+    removeUntagged: ({olderThanMs, dryRun}) => {
+      asked.push(`untagged ${String(olderThanMs)} ${String(dryRun)}`);
+      return Promise.resolve(olderThanMs === 0 ? [] : [{repository: 'team/app', digest: DIGEST}]);
+    },
     collect: () => {
       asked.push('collect');
       return Promise.resolve({blobs: 2, uploads: 1, freedBytes: 4096});

@@ -63,3 +63,18 @@ test('noost gc says what was freed', async () => {
   assert.equal((await run(['gc', '--data', rig.folder])).out, '4.00 KiB freed: 2 blobs, 1 abandoned uploads\n');
   assert.deepEqual(rig.asked, ['collect']);
 });
+
+test('noost gc --untagged lists what would go, removes it, and wants an age', async () => {
+  await using rig = await ApiRig.start();
+  rig.hosted = newHosted(rig.asked);
+  const gc = (...more: string[]) => run(['gc', ...more, '--data', rig.folder]);
+  const dry = await gc('--untagged', '30d', '--dry-run');
+  assert.equal(dry.out, `team/app@${DIGEST}\n1 untagged manifests would be removed\n`);
+  assert.deepEqual(rig.asked.splice(0), ['untagged 2592000000 true']);
+  const done = await gc('--untagged', '30d');
+  assert.equal(done.out, `Removed team/app@${DIGEST}\n4.00 KiB freed: 2 blobs, 1 abandoned uploads\n`);
+  const wrong = await gc('--untagged', 'old');
+  assert.deepEqual([wrong.code, /expected an age such as 30d/.test(wrong.err)], [2, true]);
+  const alone = await gc('--dry-run');
+  assert.deepEqual([alone.code, /--untagged 30d/.test(alone.err)], [2, true]);
+});

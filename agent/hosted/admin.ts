@@ -1,7 +1,15 @@
 import {isDigest, type Digest} from '../../oci/digest.ts';
 import type {Log} from '../../proc/log.ts';
 import type {Caller} from '../access/caller.ts';
-import type {Collected, HostedBackend, HostedImage, HostedRemoved, HostedUsage} from '../api/hosted.ts';
+import type {
+  Collected,
+  HostedBackend,
+  HostedImage,
+  HostedRemoved,
+  HostedUsage,
+  UntaggedAsk,
+  UntaggedManifest,
+} from '../api/hosted.ts';
 import type {Content, ManifestRecord, Metadata} from './contract.ts';
 import type {Hosted} from './hosted.ts';
 import {removeImage} from './remove-image.ts';
@@ -39,6 +47,14 @@ export class HostedAdmin implements HostedBackend {
     const removed = await removeImage(driver, rules, {repository, caller: ADMINISTRATOR}, reference);
     const digest = isDigest(reference) ? reference : undefined;
     this.#log.audit({action: 'delete', who: ADMINISTRATOR.identity, repository, reference, digest});
+    return removed;
+  }
+
+  async removeUntagged({olderThanMs, dryRun}: UntaggedAsk): Promise<readonly UntaggedManifest[]> {
+    const removed = await this.#hosted.removeUntagged(olderThanMs, dryRun);
+    if (!dryRun)
+      for (const {repository, digest} of removed)
+        this.#log.audit({action: 'delete', who: 'noost gc', repository, reference: digest, digest});
     return removed;
   }
 

@@ -73,8 +73,8 @@ export interface Metadata {
   manifest(repository: string, digest: Digest): Promise<ManifestRecord | undefined>;
   /** Its subject's list shows it from now on. Not an error if it is there. */
   putManifest(repository: string, record: ManifestRecord): Promise<void>;
-  /** @returns whether it was there. */
-  removeManifest(repository: string, digest: Digest): Promise<boolean>;
+  /** @param seen only if it was not put again since it was seen so. @returns whether it was there, and so. */
+  removeManifest(repository: string, digest: Digest, seen?: ManifestRecord): Promise<boolean>;
   /** All of a repository, in no order. What comes or goes meanwhile may be missing. */
   manifests(repository: string): AsyncIterable<ManifestRecord>;
   /** Manifests whose subject this is, in ASCII order of their digests. */
@@ -91,6 +91,8 @@ export interface Metadata {
   moveTag(repository: string, tag: string, move: TagMove): Promise<boolean>;
   /** The newest first, `MAX_HISTORY` at most; also of a tag that is gone. */
   history(repository: string, tag: string): Promise<readonly TagMove[]>;
+  /** Those of all tags of a repository, also of tags that are gone and remembered. */
+  histories(repository: string): AsyncIterable<readonly TagMove[]>;
 
   hasLink(repository: string, digest: Digest): Promise<boolean>;
   /** Shows a blob in a repository, as claimed by a push of this user. The caller holds the bytes. */

@@ -10,6 +10,7 @@ import {newHostedHandler} from './http/handler.ts';
 import {ManifestCache} from './manifest-cache.ts';
 import type {PushRules} from './push.ts';
 import {Sessions} from './sessions.ts';
+import {removeUntagged, type Untagged} from './untagged.ts';
 
 /** How often what nothing refers to is removed. */
 const COLLECT_MS = 3600_000;
@@ -72,6 +73,12 @@ export class Hosted {
     const collected = await this.#collecting;
     this.#options.collected(collected);
     return collected;
+  }
+
+  /** Removes manifests that nothing but their digest names, and nobody has used for so long. Collection frees the room. */
+  async removeUntagged(olderThanMs: number, dryRun: boolean): Promise<readonly Untagged[]> {
+    const {driver, now = Date.now} = this.#options;
+    return await removeUntagged(driver, {before: now() - olderThanMs, dryRun, signal: this.#stop.signal});
   }
 
   async close(): Promise<void> {

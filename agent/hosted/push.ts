@@ -57,6 +57,7 @@ export async function pushManifest(driver: Driver, rules: PushRules, push: Manif
       pushedAt: rules.now(),
     };
     await putWithTags(driver, rules, push, record);
+    await refuseGone(driver, repository, manifests);
     await driver.metadata.settle(repository, push.caller.identity, {digests: [...relied.keys()], isNew});
     return record;
   } finally {
@@ -79,6 +80,13 @@ async function putWithTags(
     if ((await metadata.manifest(repository, record.digest)) !== undefined) return;
   }
   throw new OciError('UNAVAILABLE', 'Somebody deletes this manifest all the while: push it again');
+}
+
+/** What an index lists may have been removed since it was found there. @throws {OciError} MANIFEST_BLOB_UNKNOWN */
+async function refuseGone({metadata}: Driver, repository: string, manifests: readonly Digest[]): Promise<void> {
+  for (const digest of manifests)
+    if ((await metadata.manifest(repository, digest)) === undefined)
+      throw new OciError('MANIFEST_BLOB_UNKNOWN', `Somebody has removed ${digest} meanwhile: push it again`);
 }
 
 /** Every tag must exist, or be moved as the rules allow. */

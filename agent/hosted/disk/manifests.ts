@@ -50,11 +50,12 @@ export class DiskManifests {
     });
   }
 
-  async remove(repository: string, digest: Digest): Promise<boolean> {
+  async remove(repository: string, digest: Digest, seen?: ManifestRecord): Promise<boolean> {
     const {places, files, pins, suspects} = this.#parts;
     const path = places.manifest(repository, digest);
     return await this.#alone.run(path, async () => {
       const text = await readIfThere(path);
+      if (seen !== undefined && (text === undefined || recordIn(path, text).pushedAt !== seen.pushedAt)) return false;
       this.#known.delete(path);
       await suspects.add(digest);
       const wasThere = await files.remove(path, 'hosted.unmanifest');

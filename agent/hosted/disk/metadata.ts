@@ -49,8 +49,8 @@ export class DiskMetadata implements Metadata {
   async putManifest(repository: string, record: ManifestRecord): Promise<void> {
     await this.#manifests.put(repository, record);
   }
-  async removeManifest(repository: string, digest: Digest): Promise<boolean> {
-    return await this.#manifests.remove(repository, digest);
+  async removeManifest(repository: string, digest: Digest, seen?: ManifestRecord): Promise<boolean> {
+    return await this.#manifests.remove(repository, digest, seen);
   }
   manifests(repository: string): AsyncIterable<ManifestRecord> {
     return this.#manifests.all(repository);
@@ -70,6 +70,9 @@ export class DiskMetadata implements Metadata {
   }
   async history(repository: string, tag: string): Promise<readonly TagMove[]> {
     return await this.#tags.history(repository, tag);
+  }
+  histories(repository: string): AsyncIterable<readonly TagMove[]> {
+    return this.#tags.histories(repository);
   }
 
   hasLink(repository: string, digest: Digest): Promise<boolean> {

@@ -67,6 +67,12 @@ export class DiskTags {
     return file?.moves ?? [];
   }
 
+  async *histories(repository: string): AsyncIterable<readonly TagMove[]> {
+    const {places} = this.#parts;
+    for (const folder of [places.tags(repository), places.goneTags(repository)])
+      for (const tag of (await namesIn(folder)).filter(isTag)) yield await this.history(repository, tag);
+  }
+
   /** Forgets tags that have been gone for long. */
   async tidy(repository: string): Promise<void> {
     const {places, files, now} = this.#parts;
