@@ -5,7 +5,7 @@ import {dropIdlest} from './connections.ts';
 /** The API server keeps connections for long, and opens few: one that is idle is for it to close. */
 const KEEP_ALIVE_MS = 150_000;
 const HEADERS_MS = 5_000;
-/** A review is 12 MiB at most and comes from the same network. */
+/** A review is 20 MiB at most and comes from the same network. */
 const REQUEST_MS = 10_000;
 const MAX_CONNECTIONS = 1_024;
 const CROWDED = 1_000;
