@@ -245,7 +245,6 @@ test('paths and headers that are made to confuse are refused, and the agent goes
     '/v2/TEAM/app/manifests/v1',
     `/v2/${'a/'.repeat(300)}manifests/v1`,
     '/v2/team/app/tags/list?n=-1',
-    '/v2/team/app/tags/list?n=99999999999999999999',
     '/v2/team/app/blobs/uploads/x?digest=sha256:zz',
     '/v2/team/app/blobs/uploads/..%2f..%2f..%2ftoken.key',
     '/token?service=other.test',
