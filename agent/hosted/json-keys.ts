@@ -1,6 +1,3 @@
-/** Deeper JSON is refused: no manifest needs it, and what reads it recursively must not be led into the depth (D-033). */
-const MAX_DEPTH = 64;
-
 /** The keys of one object, each as often as it stands there. */
 export interface ObjectKeys {
   /** 1 is the outermost. */
@@ -8,18 +5,6 @@ export interface ObjectKeys {
   /** The key that it, or the list it is in, stands under; empty for the outermost. */
   readonly under: string;
   readonly keys: readonly string[];
-}
-
-/** Whether a text, JSON or not, nests too deep: looked at before `JSON.parse`, which takes long for such. */
-export function isTooDeep(text: string): boolean {
-  let depth = 0;
-  for (let at = 0; at < text.length; at++) {
-    const char = text[at];
-    if (char === '"') at = endOfString(text, at);
-    else if ((char === '{' || char === '[') && ++depth > MAX_DEPTH) return true;
-    else if (char === '}' || char === ']') depth--;
-  }
-  return false;
 }
 
 /**

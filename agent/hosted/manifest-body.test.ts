@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import {OciError} from '../../oci/error.ts';
 import {DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST} from '../../oci/media-type.ts';
-import {isTooDeep, keysOfObjects} from './json-keys.ts';
+import {keysOfObjects} from './json-keys.ts';
 import {readManifestBody} from './manifest-body.ts';
 
 const HEX = 'a'.repeat(64);
@@ -119,9 +119,4 @@ test('keysOfObjects tells the keys of every object, and what it stands under', (
     {depth: 4, under: 'c', keys: []},
     {depth: 5, under: 'c', keys: ['x']},
   ]);
-});
-
-test('isTooDeep looks at what is no JSON, too', () => {
-  for (const text of ['', '{"', '"\\', '}}}', '[]'.repeat(100), `"${'['.repeat(100)}"`]) assert.ok(!isTooDeep(text));
-  for (const text of ['['.repeat(65), '{"a":'.repeat(65), `"x"${'['.repeat(65)}`]) assert.ok(isTooDeep(text));
 });

@@ -1,7 +1,8 @@
 import {isDigest, type Digest} from '../../oci/digest.ts';
 import {OciError} from '../../oci/error.ts';
 import {bareType, DOCKER_MANIFEST, isIndex, isSchema1, OCI_INDEX, OCI_MANIFEST} from '../../oci/media-type.ts';
-import {isTooDeep, keysOfObjects, type ObjectKeys} from './json-keys.ts';
+import {isDeeperThan} from '../../proc/json-depth.ts';
+import {keysOfObjects, type ObjectKeys} from './json-keys.ts';
 
 /** Something that a manifest refers to. */
 export interface Descriptor {
@@ -24,6 +25,8 @@ export interface ManifestBody {
 }
 
 const MAX_ENTRIES = 10_000;
+/** Deeper JSON is refused: no manifest needs it, and what reads it recursively must not be led into the depth (D-033). */
+const MAX_DEPTH = 64;
 const FOREIGN = /nondistributable|\.foreign\./;
 /** Fields of the outermost object, and of what it refers to, by how readers see them that do not tell cases apart. */
 const CRITICAL = foldedNames(
@@ -71,7 +74,7 @@ function fieldsOf(bytes: Buffer): Fields {
   let [text, json]: [string, unknown] = ['', undefined];
   try {
     text = new TextDecoder('utf-8', {fatal: true, ignoreBOM: true}).decode(bytes);
-    if (!isTooDeep(text)) json = JSON.parse(text);
+    if (!isDeeperThan(MAX_DEPTH, bytes)) json = JSON.parse(text);
   } catch (error) {
     throw invalid('The manifest is no JSON in UTF-8', error);
   }

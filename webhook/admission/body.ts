@@ -1,4 +1,5 @@
 import type {IncomingMessage} from 'node:http';
+import {isDeeperThan} from '../../proc/json-depth.ts';
 
 /**
  * etcd keeps objects of 1.5 MiB, an update holds one twice, and the API server writes `<` and its like as six characters.
@@ -23,7 +24,7 @@ export async function readJson(req: IncomingMessage): Promise<unknown> {
   const type = req.headers['content-type'] ?? '';
   if (!/^application\/json\s*(?:;|$)/i.test(type)) throw new BodyError(415, 'Expected content of application/json');
   const bytes = await readBounded(req);
-  if (isTooDeep(bytes)) throw new BodyError(400, `Expected JSON of at most ${String(MAX_DEPTH)} levels`);
+  if (isDeeperThan(MAX_DEPTH, bytes)) throw new BodyError(400, `Expected JSON of at most ${String(MAX_DEPTH)} levels`);
   try {
     return JSON.parse(bytes.toString('utf8'));
   } catch {
@@ -45,32 +46,8 @@ function readBounded(req: IncomingMessage): Promise<Buffer> {
     });
     req.on('end', () => resolve(chunks.length === 1 ? (chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(chunks)));
     req.on('error', reject);
-    // After the end it says nothing any more.
-    req.on('close', () => reject(Object.assign(new Error('The caller left'), {code: 'ECONNRESET'})));
+    req.on('close', () => {
+      if (!req.readableEnded) reject(Object.assign(new Error('The caller left'), {code: 'ECONNRESET'}));
+    });
   });
-}
-
-const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN, CLOSE] = [0x22, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d];
-
-/** Brackets that are open at the same time; those in strings do not count. */
-function isTooDeep(bytes: Buffer): boolean {
-  let depth = 0;
-  for (let i = 0; i < bytes.length; i++) {
-    const byte = bytes[i];
-    if (byte === QUOTE) i = endOfString(bytes, i);
-    else if (byte === OPEN || byte === OPEN_LIST) {
-      if (++depth > MAX_DEPTH) return true;
-    } else if (byte === CLOSE || byte === CLOSE_LIST) depth--;
-  }
-  return false;
-}
-
-/** Index of the quote that ends the string; the end of the text if none does. */
-function endOfString(bytes: Buffer, start: number): number {
-  for (let end = bytes.indexOf(QUOTE, start + 1); end !== -1; end = bytes.indexOf(QUOTE, end + 1)) {
-    let escapes = 0;
-    while (bytes[end - 1 - escapes] === BACKSLASH) escapes++;
-    if (escapes % 2 === 0) return end;
-  }
-  return bytes.length;
 }
