@@ -1,5 +1,5 @@
-import {flushCompileCache} from 'node:module';
 import {fileURLToPath} from 'node:url';
+import {beginAnew} from '../proc/begin-anew.ts';
 import type {AgentConfig} from './config/shape.ts';
 import {YOUNG_FLAGS} from './young.ts';
 
@@ -26,11 +26,9 @@ export function isAskedToPrint(): boolean {
 export function handOver(config: AgentConfig): void {
   const again = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
   const text = JSON.stringify({config, again} satisfies Handover);
-  if (process.execve === undefined || Buffer.byteLength(text) > MAX_BYTES) return;
+  if (Buffer.byteLength(text) > MAX_BYTES) return;
   const serve = fileURLToPath(import.meta.resolve(`./serve${import.meta.filename.endsWith('.ts') ? '.ts' : '.js'}`));
-  flushCompileCache(); // an exit would, and this is none
-  const flags = [...process.execArgv.filter((flag) => !flag.startsWith('--max-semi-space-size')), ...YOUNG_FLAGS];
-  process.execve(process.execPath, [process.execPath, ...flags, serve], {...process.env, [VARIABLE]: text});
+  beginAnew(YOUNG_FLAGS, [serve], {...process.env, [VARIABLE]: text});
 }
 
 /** What was handed over; taken out of the environment, so that children do not see it. */

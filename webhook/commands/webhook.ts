@@ -1,6 +1,6 @@
-import {flushCompileCache} from 'node:module';
 import process from 'node:process';
 import {KubeError} from '../../kube/error.ts';
+import {beginAnew} from '../../proc/begin-anew.ts';
 import {CommandError, EXIT, type Arguments, type Command} from '../../proc/command.ts';
 import {ConfigError} from '../../proc/config/error.ts';
 import {CONFIG_FLAGS, settingFlags} from '../../proc/config/flags.ts';
@@ -73,11 +73,7 @@ async function run({flags}: Arguments): Promise<number> {
 const YOUNG = '--max-semi-space-size=16';
 
 function beRoomy(): void {
-  const {execArgv, execPath, argv} = process;
-  if (process.execve === undefined || execArgv.includes(YOUNG)) return;
-  const others = execArgv.filter((flag) => !flag.startsWith('--max-semi-space-size'));
-  flushCompileCache(); // an exit would, and this is none
-  process.execve(execPath, [execPath, ...others, YOUNG, ...argv.slice(1)], process.env);
+  if (!process.execArgv.includes(YOUNG)) beginAnew([YOUNG], process.argv.slice(1));
 }
 
 /** An address that is taken, and the like. */
