@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import {after, test, type TestContext} from 'node:test';
+import {test} from 'node:test';
 import {setTimeout as delay} from 'node:timers/promises';
 import {EventRecorder} from '../../kube/events.ts';
 import {isConflict, KubeError} from '../../kube/error.ts';
@@ -8,8 +8,9 @@ import {ListWatch} from '../../kube/list-watch.ts';
 import type {KubeObject} from '../../kube/object.ts';
 import {CONFIG_MAPS, EVENTS, LEASES, SERVICE_ACCOUNTS} from '../../kube/resources.ts';
 import {Reviews} from '../../kube/reviews.ts';
-import {Kubernetes, needsKubernetes} from '../peers/kubernetes.ts';
+import {Kubernetes} from '../peers/kubernetes.ts';
 import {poll} from '../poll.ts';
+import {sharedPeer} from '../shared-peer.ts';
 
 const NEVER = AbortSignal.timeout(500_000);
 
@@ -17,14 +18,7 @@ interface ConfigMap extends KubeObject {
   readonly data?: Readonly<Record<string, string>>;
 }
 
-let shared: Promise<Kubernetes> | undefined;
-/** One cluster for the file: begun by the first test that may have one. */
-function cluster(t: TestContext): Promise<Kubernetes> | undefined {
-  return needsKubernetes(t) ? (shared ??= Kubernetes.start()) : undefined;
-}
-after(async () => {
-  await (await shared)?.[Symbol.asyncDispose]();
-});
+const cluster = sharedPeer(() => Kubernetes.start());
 
 test('the real API server: objects, patches of three kinds, conflicts, causes, warnings', async (t) => {
   const kubernetes = await cluster(t);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import {readFile} from 'node:fs/promises';
 import {join} from 'node:path';
-import {after, test, type TestContext} from 'node:test';
+import {test} from 'node:test';
 import type {KubeClient} from '../../kube/client.ts';
 import type {ResourceType} from '../../kube/object.ts';
 import {
@@ -17,20 +17,14 @@ import {
 import type {PolicyApiObject} from '../../webhook/controller/policy-watch.ts';
 import type {WebhookConfiguration} from '../../webhook/controller/webhook-configurations.ts';
 import {startReplica} from '../controller-rig.ts';
-import {Kubernetes, needsKubernetes} from '../peers/kubernetes.ts';
+import {Kubernetes} from '../peers/kubernetes.ts';
 import {poll} from '../poll.ts';
+import {sharedPeer} from '../shared-peer.ts';
 
-let shared: Promise<Kubernetes> | undefined;
-async function cluster(t: TestContext): Promise<Kubernetes | undefined> {
-  if (!needsKubernetes(t)) return undefined;
-  shared ??= Kubernetes.start().then(async (kubernetes) => {
-    await kubernetes.apply('manifests/crds');
-    return kubernetes;
-  });
-  return shared;
-}
-after(async () => {
-  await (await shared)?.[Symbol.asyncDispose]();
+const cluster = sharedPeer(async () => {
+  const kubernetes = await Kubernetes.start();
+  await kubernetes.apply('manifests/crds');
+  return kubernetes;
 });
 
 const DENY = {default: 'Deny', rules: [{name: 'ours', match: [{registry: 'ghcr.io'}], action: 'Allow'}]};

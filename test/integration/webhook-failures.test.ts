@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import {after, test, type TestContext} from 'node:test';
+import {test} from 'node:test';
 import {setTimeout as delay} from 'node:timers/promises';
 import {NAMESPACES} from '../../kube/resources.ts';
 import {pod} from '../admission-rig.ts';
 import {Balancer} from '../balancer.ts';
-import {needsKubernetes} from '../peers/kubernetes.ts';
 import {WebhookProcess} from '../peers/webhook.ts';
 import {poll} from '../poll.ts';
+import {sharedPeer} from '../shared-peer.ts';
 import {refused, upstreamsAt, WebhookCluster} from '../webhook-cluster.ts';
 
 /** Two replicas: what the API server calls leads to either. */
@@ -16,13 +16,7 @@ interface Pair extends AsyncDisposable {
   /** One more replica, ready. */
   replica(): Promise<WebhookProcess>;
 }
-let shared: Promise<Pair> | undefined;
-function cluster(t: TestContext): Promise<Pair> | undefined {
-  return needsKubernetes(t) ? (shared ??= start()) : undefined;
-}
-after(async () => {
-  await (await shared)?.[Symbol.asyncDispose]();
-});
+const cluster = sharedPeer(start);
 
 /** Nothing without a digest. */
 const DIGEST = {

@@ -2,16 +2,16 @@ import assert from 'node:assert/strict';
 import {X509Certificate} from 'node:crypto';
 import {readFile} from 'node:fs/promises';
 import {join} from 'node:path';
-import {after, test, type TestContext} from 'node:test';
+import {test} from 'node:test';
 import {connect} from 'node:tls';
 import type {KubeObject} from '../../kube/object.ts';
 import {LEASES, SECRETS, VALIDATING_WEBHOOKS} from '../../kube/resources.ts';
 import type {WebhookConfiguration} from '../../webhook/controller/webhook-configurations.ts';
 import {pod} from '../admission-rig.ts';
 import {Balancer} from '../balancer.ts';
-import {needsKubernetes} from '../peers/kubernetes.ts';
 import {WebhookProcess} from '../peers/webhook.ts';
 import {poll} from '../poll.ts';
+import {sharedPeer} from '../shared-peer.ts';
 import {refused, upstreamsAt, WebhookCluster} from '../webhook-cluster.ts';
 
 const NAME = 'noost-webhook';
@@ -26,13 +26,7 @@ interface Replicas extends AsyncDisposable {
   readonly all: WebhookProcess[];
   add(): Promise<void>;
 }
-let shared: Promise<Replicas> | undefined;
-function replicas(t: TestContext): Promise<Replicas> | undefined {
-  return needsKubernetes(t) ? (shared ??= start()) : undefined;
-}
-after(async () => {
-  await (await shared)?.[Symbol.asyncDispose]();
-});
+const replicas = sharedPeer(start);
 
 async function start(): Promise<Replicas> {
   await using stack = new AsyncDisposableStack();

@@ -1,20 +1,14 @@
 import assert from 'node:assert/strict';
-import {after, test, type TestContext} from 'node:test';
+import {test} from 'node:test';
 import {KubeError} from '../../kube/error.ts';
 import {CLUSTER_IMAGE_POLICIES, NAMESPACES, PODS} from '../../kube/resources.ts';
 import {pod} from '../admission-rig.ts';
-import {needsKubernetes} from '../peers/kubernetes.ts';
 import {poll} from '../poll.ts';
+import {sharedPeer} from '../shared-peer.ts';
 import {refused, WebhookCluster} from '../webhook-cluster.ts';
 
 /** What people and tools do to pods at a real API server, beside creating them. */
-let shared: Promise<WebhookCluster> | undefined;
-function cluster(t: TestContext): Promise<WebhookCluster> | undefined {
-  return needsKubernetes(t) ? (shared ??= WebhookCluster.start()) : undefined;
-}
-after(async () => {
-  await (await shared)?.[Symbol.asyncDispose]();
-});
+const cluster = sharedPeer(() => WebhookCluster.start());
 
 const OURS = {default: 'Deny', rules: [{name: 'ours', match: [{registry: 'reg.test'}], action: 'Allow'}]};
 const REFUSED = /denied the request[\s\S]*evil\/x/;

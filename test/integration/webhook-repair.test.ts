@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import {X509Certificate} from 'node:crypto';
-import {after, test, type TestContext} from 'node:test';
+import {test} from 'node:test';
 import {connect as connectTls} from 'node:tls';
 import {connect} from '../../kube/connect.ts';
 import type {KubeClient} from '../../kube/client.ts';
@@ -10,20 +10,14 @@ import {newAuthority, newLeaf} from '../../webhook/controller/issue-certificate.
 import {dataOf, type Certificates} from '../../webhook/controller/tls-secret.ts';
 import type {WebhookConfiguration} from '../../webhook/controller/webhook-configurations.ts';
 import {startReplica, type Replica} from '../controller-rig.ts';
-import {Kubernetes, needsKubernetes} from '../peers/kubernetes.ts';
+import {Kubernetes} from '../peers/kubernetes.ts';
 import {poll} from '../poll.ts';
+import {sharedPeer} from '../shared-peer.ts';
 
-let shared: Promise<Kubernetes> | undefined;
-async function cluster(t: TestContext): Promise<Kubernetes | undefined> {
-  if (!needsKubernetes(t)) return undefined;
-  shared ??= Kubernetes.start().then(async (kubernetes) => {
-    await kubernetes.apply('manifests/crds');
-    return kubernetes;
-  });
-  return shared;
-}
-after(async () => {
-  await (await shared)?.[Symbol.asyncDispose]();
+const cluster = sharedPeer(async () => {
+  const kubernetes = await Kubernetes.start();
+  await kubernetes.apply('manifests/crds');
+  return kubernetes;
 });
 
 type Entry = Record<string, unknown> & {name: string};

@@ -1,37 +1,34 @@
 import assert from 'node:assert/strict';
 import {readFile, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
-import {after, test, type TestContext} from 'node:test';
+import {test, type TestContext} from 'node:test';
 import {parse, stringify} from 'yaml';
 import {connect} from '../../kube/connect.ts';
 import type {KubeClient} from '../../kube/client.ts';
 import type {KubeObject, ResourceType} from '../../kube/object.ts';
 import {CLUSTER_IMAGE_POLICIES, CLUSTER_ROLES, NAMESPACES, SECRETS, VALIDATING_WEBHOOKS} from '../../kube/resources.ts';
 import {startReplica, type Replica} from '../controller-rig.ts';
-import {Kubernetes, needsKubernetes} from '../peers/kubernetes.ts';
+import {Kubernetes} from '../peers/kubernetes.ts';
 import {poll} from '../poll.ts';
+import {sharedPeer} from '../shared-peer.ts';
 
 const NAMESPACE = 'noost-system';
 const USER = `system:serviceaccount:${NAMESPACE}:noost-webhook`;
 const ROLES: ResourceType = {...CLUSTER_ROLES, plural: 'roles', kind: 'Role', namespaced: true};
 
-let shared: Promise<Kubernetes> | undefined;
+const shared = sharedPeer(async () => {
+  const kubernetes = await Kubernetes.start();
+  await kubernetes.apply('manifests/crds');
+  await kubernetes.namespace(NAMESPACE);
+  return kubernetes;
+});
 /** With our kinds, our namespace, and the rights of the manifests. */
 async function cluster(t: TestContext): Promise<Kubernetes | undefined> {
-  if (!needsKubernetes(t)) return undefined;
-  shared ??= Kubernetes.start().then(async (kubernetes) => {
-    await kubernetes.apply('manifests/crds');
-    await kubernetes.namespace(NAMESPACE);
-    return kubernetes;
-  });
-  const kubernetes = await shared;
+  const kubernetes = await shared(t);
   const file = join(import.meta.dirname, '../../manifests/base/webhook/rbac.yaml');
-  await kubernetes.kubectl(['apply', '--server-side', '--force-conflicts', '-n', NAMESPACE, '-f', file]);
+  await kubernetes?.kubectl(['apply', '--server-side', '--force-conflicts', '-n', NAMESPACE, '-f', file]);
   return kubernetes;
 }
-after(async () => {
-  await (await shared)?.[Symbol.asyncDispose]();
-});
 
 /** As the webhook's service account: with what the manifests give it, and nothing else. */
 async function clientOf(kubernetes: Kubernetes): Promise<KubeClient> {

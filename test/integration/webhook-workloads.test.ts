@@ -3,7 +3,7 @@ import {createServer} from 'node:https';
 import {once} from 'node:events';
 import type {AddressInfo} from 'node:net';
 import {json} from 'node:stream/consumers';
-import {after, test, type TestContext} from 'node:test';
+import {test} from 'node:test';
 import {setTimeout as delay} from 'node:timers/promises';
 import type {KubeList, KubeObject, OwnerReference, ResourceType} from '../../kube/object.ts';
 import {
@@ -18,18 +18,12 @@ import {
   STATEFUL_SETS,
 } from '../../kube/resources.ts';
 import {pod} from '../admission-rig.ts';
-import {needsKubernetes} from '../peers/kubernetes.ts';
 import {poll} from '../poll.ts';
+import {sharedPeer} from '../shared-peer.ts';
 import {newSelfSigned} from '../self-signed.ts';
 import {refused, WebhookCluster, type Pod} from '../webhook-cluster.ts';
 
-let shared: Promise<WebhookCluster> | undefined;
-function cluster(t: TestContext): Promise<WebhookCluster> | undefined {
-  return needsKubernetes(t) ? (shared ??= WebhookCluster.start()) : undefined;
-}
-after(async () => {
-  await (await shared)?.[Symbol.asyncDispose]();
-});
+const cluster = sharedPeer(() => WebhookCluster.start());
 
 interface Workload extends KubeObject {
   readonly spec: {readonly replicas?: number; readonly template: {readonly spec: Pod['spec']}};

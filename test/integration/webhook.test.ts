@@ -1,21 +1,15 @@
 import assert from 'node:assert/strict';
 import {readFile} from 'node:fs/promises';
 import {join} from 'node:path';
-import {after, test, type TestContext} from 'node:test';
+import {test} from 'node:test';
 import type {KubeObject} from '../../kube/object.ts';
 import {CLUSTER_IMAGE_POLICIES, EVENTS, IMAGE_POLICIES, IMAGE_POLICY_EXCEPTIONS, PODS} from '../../kube/resources.ts';
 import {pod} from '../admission-rig.ts';
-import {needsKubernetes} from '../peers/kubernetes.ts';
 import {poll} from '../poll.ts';
+import {sharedPeer} from '../shared-peer.ts';
 import {refused, WebhookCluster, type Pod} from '../webhook-cluster.ts';
 
-let shared: Promise<WebhookCluster> | undefined;
-function cluster(t: TestContext): Promise<WebhookCluster> | undefined {
-  return needsKubernetes(t) ? (shared ??= WebhookCluster.start()) : undefined;
-}
-after(async () => {
-  await (await shared)?.[Symbol.asyncDispose]();
-});
+const cluster = sharedPeer(() => WebhookCluster.start());
 
 const OURS = {default: 'Deny', rules: [{name: 'ours', match: [{registry: 'reg.test'}], action: 'Allow'}]};
 
