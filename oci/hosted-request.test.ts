@@ -12,6 +12,7 @@ for (const [target, expected] of [
   ['/v2/_catalog', {kind: 'catalog', page: none}],
   ['/v2/_catalog?n=3&last=a%2Fb', {kind: 'catalog', page: {n: 3, last: 'a/b'}}],
   ['/v2/_catalog?n=999999999999999999', {kind: 'catalog', page: {n: MAX_PAGE, last: ''}}], // D-100
+  [`/v2/x/tags/list?n=${'9'.repeat(400)}`, {kind: 'tags', repository: 'x', page: {n: MAX_PAGE, last: ''}}],
   ['/v2/x/y/manifests/v1', {kind: 'tag', repository: 'x/y', tag: 'v1'}],
   ['/v2/x/y/manifests/v1?ns=reg.example', {kind: 'tag', repository: 'x/y', tag: 'v1', ns: 'reg.example'}],
   [`/v2/x/manifests/${digest}`, {kind: 'manifest', repository: 'x', digest, tags: []}],

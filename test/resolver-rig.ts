@@ -2,17 +2,12 @@ import type {Digest} from '../oci/digest.ts';
 import type {RepositoryName} from '../oci/source.ts';
 import {policyFor} from '../oci/upstream-policy.ts';
 import type {UpstreamConfig} from '../oci/upstream-config.ts';
-import {newUpstreamRig, NAME, type UpstreamRig} from './upstream-rig.ts';
+import {newUpstreamRig, NAME, settings, type UpstreamRig} from './upstream-rig.ts';
 import {Resolver, type Rights} from '../webhook/resolve/resolver.ts';
 
 export const HOUR = 3_600_000;
 const CONFIG: UpstreamConfig = {
-  host: 'reg.test',
-  url: undefined,
-  mirrors: [],
-  credentials: undefined,
-  tls: undefined,
-  maxConnections: 8,
+  ...settings(),
   freshForMs: 30_000,
   staleIfError: {down: HOUR, timeout: HOUR, tooManyRequests: HOUR, serverError: HOUR, notFound: 0},
   offline: false,

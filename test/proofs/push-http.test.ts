@@ -83,3 +83,20 @@ test('a whole upload may be sent at once over one connection, chunks with traile
   assert.deepEqual(statuses, ['202', '202', '201', '200']);
   assert.match(text, /hello again$/);
 });
+
+test('whatever type a pusher gives it, no browser takes it for a page of ours', async () => {
+  const page = {mediaType: 'text/html', annotations: {a: '<script>alert(1)</script>'}};
+  const init = {body: JSON.stringify(page), headers: {'content-type': 'text/html'}};
+  assert.equal((await registry.send(ALICE, 'PUT', 'app/manifests/page', init)).status, 201);
+  const {headers} = await registry.send(ALICE, 'GET', 'app/manifests/page');
+  assert.equal(headers.get('content-type'), 'text/html');
+  assert.equal(headers.get('x-content-type-options'), 'nosniff');
+  assert.equal(headers.get('content-security-policy'), "default-src 'none'; sandbox");
+  const bytes = Buffer.from('<script>alert(1)</script>');
+  const digest = digestOf(bytes);
+  const pushed = await registry.send(ALICE, 'POST', `app/blobs/uploads/?digest=${digest}`, {body: bytes});
+  assert.equal(pushed.status, 201);
+  const blob = await registry.send(ALICE, 'GET', `app/blobs/${digest}`);
+  assert.equal(blob.headers.get('content-type'), 'application/octet-stream');
+  assert.equal(blob.headers.get('x-content-type-options'), 'nosniff');
+});

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import {once} from 'node:events';
 import {connect} from 'node:net';
 import {test} from 'node:test';
+import {setTimeout as delay} from 'node:timers/promises';
 import {AdmissionRig, pod} from '../../test/admission-rig.ts';
 import {clusterPolicy} from '../policy/rig.ts';
 import {MAX_BODY} from './body.ts';
@@ -143,6 +144,24 @@ test('a bug in one review answers 500 without its text, and the next review is a
   assert.equal(rig.errors.length, 1);
   rig.with({identities});
   assert.ok((await rig.review('validate', pod(['nginx']))).allowed);
+});
+
+test('a body of which nobody says how long it is counts as the longest there may be', async () => {
+  await using rig = await AdmissionRig.start();
+  const {port} = new URL(rig.url);
+  const head = `POST ${validate} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n`;
+  const sockets = [0, 1].map(() => connect({host: '127.0.0.1', port: Number(port)}).on('error', () => undefined));
+  const answers = ['', ''];
+  const [first, second] = sockets;
+  sockets.forEach((socket, i) => socket.on('data', (bytes: Buffer) => (answers[i] += bytes.toString())));
+  first?.write(`${head}5\r\n{"a":`); // and no more
+  await delay(100);
+  second?.write(head);
+  while (answers[1] === '') await delay(10);
+  assert.match(String(answers[1]), /^HTTP\/1\.1 503 /);
+  assert.deepEqual([answers[0], rig.shed], ['', ['bytes']]);
+  assert.equal((await rig.post(validate, review(REQUEST))).status, 200, 'a pod has room');
+  for (const socket of sockets) socket.destroy();
 });
 
 test('beyond what it can hold a replica sheds at once, and takes reviews again when there is room', () => {
