@@ -64,7 +64,10 @@ export class DirectListener {
     return opened;
   }
 
-  /** Takes the settings that can change while it listens. A file that is bad keeps what was read before. */
+  /**
+   * Takes the settings that can change while it listens, before it returns. Resolves when their files have been read; one
+   * that is bad keeps what was read before.
+   */
   async reload(config: ListenerConfig): Promise<void> {
     this.#config = config;
     await this.#unwatch();

@@ -45,13 +45,27 @@ export class Doors {
     }
   }
 
-  /** Everything but addresses, doors and whether they are encrypted. */
+  /** Puts another configuration into effect. @throws {Error} as `prepare` does. */
   async reload(next: AgentConfig): Promise<void> {
-    this.#names = next.hosted && newOurNames(next.hosted);
-    for (const [i, listener] of next.listeners.entries()) {
-      if (this.#runtime.has(i)) this.#runtime.set(i, await readDoor(listener));
-      await this.#direct.get(i)?.reload(listener);
-    }
+    const takeEffect = await this.prepare(next);
+    await takeEffect();
+  }
+
+  /**
+   * Reads what another configuration needs: everything but addresses, doors and whether they are encrypted may change.
+   * @returns what puts it into effect, before it returns: no request sees a part of it. Resolves when files are followed.
+   * @throws {Error} of a file that cannot be read: then nothing has changed.
+   */
+  async prepare(next: AgentConfig): Promise<() => Promise<void>> {
+    const names = next.hosted && newOurNames(next.hosted);
+    const runtime = new Map<number, RuntimeDoor>();
+    for (const [i, listener] of next.listeners.entries())
+      if (this.#runtime.has(i)) runtime.set(i, await readDoor(listener));
+    return async () => {
+      this.#names = names;
+      for (const [i, door] of runtime) this.#runtime.set(i, door);
+      await Promise.all(next.listeners.map(async (listener, i) => this.#direct.get(i)?.reload(listener)));
+    };
   }
 
   /** Stops following files; `listening` is drained by who owns it. */

@@ -216,12 +216,15 @@ async function reload(agent: Agent, load: () => Promise<AgentConfig>): Promise<v
     const next = await load();
     const fixed = needRestart(agent.config, next);
     if (fixed.length > 0) log.warn('some settings change only with a restart', {settings: fixed.join(', ')});
-    if (!fixed.includes('listeners')) await agent.doors?.reload(next);
+    const openDoors = fixed.includes('listeners') ? undefined : await agent.doors?.prepare(next);
+    // All that follows takes effect in one moment, as far as requests can see.
     agent.config = next;
+    const opened = openDoors?.();
     agent.upstreams.reload(next.upstreams);
     agent.store.setLimits(next.limits);
     agent.puller.reloaded();
     log.setLevel(next.log.level);
+    await opened;
     metrics.configReloaded.set(Date.now() / 1000);
     metrics.configReloadOk.set(1);
     log.info('configuration reloaded');

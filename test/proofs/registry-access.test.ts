@@ -192,7 +192,22 @@ test('SIGHUP changes who may come, which names are ours and which tags stay; a b
   assert.equal(await anonymously(), 200);
   await registry.reload({});
   await poll('as at first', async () => (await anonymously()) === 401);
+  // In one moment: no request meets the new doors and the old rules.
   assert.equal((await registry.send(ALICE, 'DELETE', 'team/app/manifests/v1')).status, 202);
+});
+
+test('a configuration whose files cannot be read changes nothing at any door', async () => {
+  await using registry = await HostedRig.start();
+  await push(registry, ALICE, 'team/app', 'v1', [Buffer.from('x')]);
+  await registry.reload({
+    anonymous: 'pull',
+    hosted: {names: ['other/**']},
+    runtime: {anyLocalProcess: false, secretFile: `${registry.usersFile}.absent`},
+  });
+  await poll('it is told', async () => (await registry.agent.metric('noost_config_last_reload_successful')) === 0);
+  assert.equal((await registry.send(undefined, 'GET', 'team/app/manifests/v1')).status, 401);
+  assert.equal((await registry.send(ALICE, 'GET', 'team/app/manifests/v1')).status, 200);
+  assert.equal((await registry.send(ALICE, 'POST', 'team/app/blobs/uploads/')).status, 202);
 });
 
 test('each push, deletion and refusal is one line of the audit, with who, what, how much and why; no secrets', async () => {
