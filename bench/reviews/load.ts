@@ -38,6 +38,9 @@ if (import.meta.main) {
   const plan = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as LoadPlan; // the bench wrote it
   const {port, ca, connections} = plan;
   const lines = await Promise.all(Array.from({length: connections}, () => Line.open(port, ca)));
+  // Each has asked once: one that never asks is closed after a few seconds, as it should be.
+  const first = Line.requestOf(plan.reviews[0]?.path ?? '', plan.reviews[0]?.body ?? '');
+  await Promise.all(lines.map((line) => line.ask(first)));
   const {answered: warmed} = await load(plan, lines, plan.warmSeconds);
   const result: LoadResult = {...(await load(plan, lines, plan.seconds)), warmed};
   for (const line of lines) line.close();
