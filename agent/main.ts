@@ -29,6 +29,7 @@ import {keepNode, prepareNode, whyNotClean, type NodePart} from './node/keep.ts'
 import {Puller} from './pull/puller.ts';
 import {openStore, type DiskStore} from './store/disk-store.ts';
 import {VERSION} from './version.ts';
+import {settleHeap} from './young.ts';
 
 /** The parts of a running agent. */
 interface Agent {
@@ -76,6 +77,7 @@ export async function runAgent(config: AgentConfig, load: () => Promise<AgentCon
     metrics.configReloadOk.set(1);
     const addresses = registries.map(({address}) => address);
     greet(log, config, addresses, listening[0]?.address ?? '');
+    settleHeap();
     await warnOfLowDisk(agent);
     agent.kubernetes = await joinCluster(agent);
     agent.node = await keepNode({

@@ -17,3 +17,11 @@ export function chunkReceived(bytes: number): void {
   receivedBytes = 0;
   globalThis.gc?.({type: 'minor'});
 }
+
+/** How long after the start: pulls that waited for it have begun by then. */
+const SETTLE_MS = 2_000;
+
+/** Gives back what starting took, once: some 10 MB on every node (docs/performance.md). */
+export function settleHeap(): void {
+  setTimeout(() => globalThis.gc?.({type: 'major', flavor: 'last-resort', execution: 'sync'}), SETTLE_MS).unref();
+}
