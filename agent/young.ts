@@ -18,8 +18,8 @@ export function chunkReceived(bytes: number): void {
   globalThis.gc?.({type: 'minor'});
 }
 
-/** How long after the start: pulls that waited for it have begun by then. */
-const SETTLE_MS = 2_000;
+/** How long after the start: the pause of some 30 ms is not to hold up the first pulls. */
+const SETTLE_MS = 500;
 
 /** Gives back what starting took, once: some 10 MB on every node (docs/performance.md). */
 export function settleHeap(): void {
