@@ -12,7 +12,7 @@ const PROGRAM = join(CHECKOUT, 'noost');
 export interface AgentRigOptions {
   /**
    * Keys of `noost.yaml`, put over the rig's own: one runtime listener that asks no proof, an admin listener, `data` in a
-   * temporary folder.
+   * temporary folder, a cache on nearly whatever disk there is.
    */
   readonly config?: Readonly<Record<string, unknown>>;
   /** The listener asks for the secret in this file instead of believing any local process. */
@@ -230,7 +230,9 @@ async function writeConfig(
   const believed = 'node' in more ? {} : {anyLocalProcess: true};
   const proof = secretFile === undefined ? believed : {secretFile};
   const listeners = [{address, door: 'runtime', ...proof}];
-  const config = {listeners, adminListen, data: join(folder, 'data'), ...more};
+  // The rest of a disk may be nearly full where tests run: then an agent as shipped keeps nothing.
+  const cache = {minFreeDisk: '1%', ...('cache' in more && (more.cache as object))};
+  const config = {listeners, adminListen, data: join(folder, 'data'), ...more, cache};
   await writeFile(join(folder, 'noost.yaml'), JSON.stringify(config, undefined, 2));
 }
 

@@ -19,9 +19,11 @@ import {poll} from '../../test/poll.ts';
 import {keep, linkTo, newContent, StoreRig, TemporaryFolder} from '../../test/store-rig.ts';
 import {Folder} from './folder.ts';
 
+/** Content is random, and may have any one byte anywhere; not these eight. */
+const OTHER = 'changed!';
 /** What may happen to a blob's file behind our back. */
 const DAMAGES: readonly {readonly name: string; do(path: string): void; readonly quarantined: boolean}[] = [
-  {name: 'changed bytes of the same size', do: (path) => overwrite(path, 'X'), quarantined: true},
+  {name: 'changed bytes of the same size', do: (path) => overwrite(path, OTHER), quarantined: true},
   {name: 'a shorter file', do: (path) => truncateSync(path, 500), quarantined: true},
   {name: 'an empty file', do: (path) => truncateSync(path, 0), quarantined: true},
   {name: 'another file in its place', do: (path) => replace(path), quarantined: true},
@@ -79,7 +81,7 @@ describe('a damaged blob', () => {
     const path = new Folder(folder.path).blob(digest);
     const blob = await rig.store.open(digest); // opened before: what rots under an open file
     assert.ok(blob);
-    overwrite(path, 'X');
+    overwrite(path, OTHER);
     assert.deepEqual(await Promise.all([rig.store.verify(blob), rig.store.verify(blob)]), [false, false]);
     blob.close();
     assert.deepEqual(rig.told, [`quarantined ${digest}`]);
@@ -101,7 +103,7 @@ describe('a damaged blob', () => {
     await using rig = await StoreRig.open(folder.path);
     const [good, bad] = [newContent(1000), newContent(1000)];
     for (const {bytes} of [good, bad]) await keep(rig.store, bytes);
-    overwrite(new Folder(folder.path).blob(bad.digest), 'X');
+    overwrite(new Folder(folder.path).blob(bad.digest), OTHER);
     await rig.store.local?.scrub(1e9);
     assert.deepEqual(rig.told, [`quarantined ${bad.digest}`]);
     assert.equal((await rig.store.stat(good.digest))?.sizeBytes, 1000);
@@ -200,7 +202,7 @@ test('a quarantine is bounded', async () => {
   await using rig = await StoreRig.open(folder.path);
   for (let n = 0; n < 20; n++) {
     const digest = await keep(rig.store, newContent(100).bytes);
-    overwrite(new Folder(folder.path).blob(digest), 'X');
+    overwrite(new Folder(folder.path).blob(digest), OTHER);
     assert.equal(await rig.store.open(digest), undefined);
   }
   assert.equal(readdirSync(join(folder.path, 'quarantine')).length, 16);
