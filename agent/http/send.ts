@@ -4,6 +4,7 @@ import {Socket} from 'node:net';
 import {TLSSocket} from 'node:tls';
 import {promisify} from 'node:util';
 import type {Native} from './native.ts';
+import {Pieces} from './pieces.ts';
 import {Semaphore} from '../../oci/semaphore.ts';
 import type {Span} from './span.ts';
 
@@ -18,6 +19,8 @@ const WAIT_BYTES = 16 << 10;
 const SENDFILE_BYTES = 1 << 20;
 /** Without sendfile: what a client holds in memory. */
 const STREAM_BYTES = 256 << 10;
+/** From small to large: a client that waits holds no more than it is sent. */
+const PIECES = [new Pieces(WAIT_BYTES), new Pieces(FIRST_BYTES), new Pieces(STREAM_BYTES)] as const;
 /** A client that takes nothing for this long has gone: containerd itself gives up after five minutes (P-01). */
 const STALL_MS = 300_000;
 
@@ -215,7 +218,8 @@ class Transfer {
 
   async #writePiece(span: Span, at: number, most: number, inMemory = false): Promise<number> {
     const length = Math.min(span.limit() - at, most);
-    const buffer = Buffer.allocUnsafeSlow(length);
+    const pieces = PIECES.find(({bytes}) => bytes >= length) ?? PIECES[2];
+    const buffer = pieces.take();
     const bytesRead = inMemory
       ? readSync(span.fd, buffer, 0, length, at)
       : (await readAsync(span.fd, buffer, 0, length, at)).bytesRead;
@@ -231,6 +235,7 @@ class Transfer {
     });
     this.#socket.uncork();
     await this.#patiently(written.promise);
+    pieces.giveBack(buffer); // all of it is with the kernel, or encrypted; after an error it is left to V8
     this.#sent(bytesRead);
     return bytesRead;
   }

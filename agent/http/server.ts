@@ -2,6 +2,7 @@ import {createServer, type IncomingMessage, type RequestListener, type Server, t
 import {createServer as createTlsServer, type Server as TlsServer} from 'node:https';
 import type {Socket} from 'node:net';
 import type {Duplex} from 'node:stream';
+import {shareFairly} from './fair-share.ts';
 import {Progress} from './progress.ts';
 
 /** Go clients keep connections for 30 to 120 s: they, not we, should close an idle one (P-28). */
@@ -53,6 +54,7 @@ export function newPushServer(handle: RequestListener, keyPair: KeyPair | undefi
   });
   server.on('request', watched);
   server.on('checkContinue', watched);
+  shareFairly(server, MAX_CONNECTIONS);
   return bounded(server);
 }
 

@@ -129,3 +129,33 @@ test('a TLS listener tells clients an https realm, and speaks neither clear text
   });
   await assert.rejects(once(old, 'secureConnect'));
 });
+
+test('pulls over TLS that break off beside whole ones never mix their bytes', {timeout: 120_000}, async (t) => {
+  if (!needs(t, 'openssl')) return;
+  await using cert = await newSelfSigned();
+  await using registry = await HostedRig.start({listener: {tls: {certFile: cert.certFile, keyFile: cert.keyFile}}});
+  const ca = cert.cert;
+  const blobs = await Promise.all(
+    ['a', 'b', 'c'].map(async (name) => {
+      const bytes = Buffer.concat(await Array.fromAsync(seededBytes(name, 6_000_000)));
+      const digest = digestOf(bytes);
+      const path = `/v2/app/blobs/uploads/?digest=${digest}`;
+      assert.equal(await statusOf(registry, path, {ca, method: 'POST', body: bytes}), 201);
+      return digest;
+    }),
+  );
+  await Promise.all(
+    Array.from({length: 120}, async (_, i) => {
+      const digest = blobs[i % blobs.length] ?? '';
+      const res = await open(registry, `/v2/app/blobs/${digest}`, {ca});
+      const hash = createHash('sha256');
+      let count = 0;
+      for await (const chunk of res as AsyncIterable<Buffer>) {
+        hash.update(chunk);
+        count += chunk.length;
+        if (i % 3 !== 0 && count > i * 20_000) return void res.destroy();
+      }
+      assert.equal(`sha256:${hash.digest('hex')}`, digest);
+    }),
+  );
+});
