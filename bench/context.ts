@@ -10,8 +10,8 @@ import {availableParallelism} from 'node:os';
 
 const MIB = 1024 ** 2;
 /** As containerd asks for manifests (B-030 and following); for blobs it says the same and registries ignore it. */
+const CLIENT = 'containerd/1.6.20';
 const CLIENT_HEADERS = [
-  'User-Agent: containerd/1.6.20',
   'Accept: application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, ' +
     'application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*',
 ];
@@ -40,6 +40,7 @@ export class Context {
   readonly say: (text: string) => void;
   readonly #contestants: readonly Contestant[];
   #folders = 0;
+  #clients = 0;
   constructor(parts: {
     readonly generator: Generator;
     readonly dataset: Dataset;
@@ -121,14 +122,21 @@ export class Context {
     }
   }
 
+  /** @param client its User-Agent; one that asks again may be served in another way than one that has not asked before. */
   async load(
     running: Running,
     steps: readonly (Step | 'barrier')[],
-    options: Partial<LoadOptions> = {},
+    {client = CLIENT, ...options}: Partial<LoadOptions> & {readonly client?: string} = {},
   ): Promise<LoadReport> {
-    const {host, port, headers} = running;
+    const {host, port} = running;
+    const headers = [`User-Agent: ${client}`, ...CLIENT_HEADERS, ...running.headers];
     const threads = Math.max(1, Math.floor(availableParallelism() / 2)); // the other half is the server's
-    return this.generator.run({host, port, headers: [...CLIENT_HEADERS, ...headers], threads, ...options, steps});
+    return this.generator.run({host, port, headers, threads, ...options, steps});
+  }
+
+  /** A client that has not asked before. */
+  newClient(): string {
+    return `${CLIENT} (${++this.#clients})`;
   }
 
   /** `load`, and what it took of the server meanwhile. A round beside which others kept the machine busy is a remark. */

@@ -3,6 +3,7 @@ import type {Running} from '../contestants/contestant.ts';
 import type {Dataset} from '../dataset.ts';
 import {cpuOf, peakOf, type Context} from '../context.ts';
 import {ControlGroup} from '../control-group.ts';
+import type {LoadReport} from '../generator.ts';
 import {boundGoal, ratioGoal} from '../goal.ts';
 import {runCommand} from '../run-command.ts';
 import type {Scenario} from '../scenario.ts';
@@ -16,6 +17,8 @@ const TIGHT_BYTES = 256 * MIB;
 /** What manifests/ give the agent: test/integration/manifests.test.ts holds the two equal. */
 export const SHIPPED_BYTES = 2048 * MIB;
 const GROUP_CLIENTS = 4;
+/** What is pulled again and again by one client is looked at more closely (ADR 4): that has its price, and a case of its own. */
+const AGAIN_CASE = '1 client that asks again';
 
 const caseOf = (clients: number): string => `${clients} client${clients === 1 ? '' : 's'}`;
 const TIGHT_CASE = `${caseOf(GROUP_CLIENTS)}, memory limit`;
@@ -56,8 +59,11 @@ async function unlimited(context: Context): Promise<void> {
     const warm = await warmed(context, 'warming', running);
     for (const clients of CLIENTS)
       await context.alternate(caseOf(clients), warm.keys(), (name) =>
-        measure(context, caseOf(clients), name, warm.get(name), clients),
+        measure(context, caseOf(clients), name, warm.get(name), firstAsks(context, clients)),
       );
+    await context.alternate(AGAIN_CASE, warm.keys(), (name) =>
+      measure(context, AGAIN_CASE, name, warm.get(name), againAsks(context)),
+    );
   } finally {
     for (const each of running.values()) await each.stop();
   }
@@ -79,7 +85,9 @@ async function limited(context: Context, of: string, limitBytes: number): Promis
     });
   }
   context.results.remark(of, '(all)', `each in a control group of ${limitBytes / MIB} MiB of its own`);
-  await context.alternate(of, warm.keys(), (name) => measure(context, of, name, warm.get(name), GROUP_CLIENTS));
+  await context.alternate(of, warm.keys(), (name) =>
+    measure(context, of, name, warm.get(name), firstAsks(context, GROUP_CLIENTS)),
+  );
 }
 
 /** The blob's pages have to be charged to the group as those of a cache are, so it is written in the group. */
@@ -110,20 +118,54 @@ function step({dataset: {large}}: Context, running: Running): {readonly path: st
   return {path: running.path('blobs', large.digest), reference: large.path};
 }
 
+/** Loads one after another. */
+type Asks = readonly Parameters<Context['load']>[2][];
+
+/** Clients that ask for the first time. */
+function firstAsks(context: Context, clients: number): Asks {
+  const times = Math.max(1, Math.round(roundBytes(context) / (clients * context.dataset.large.sizeBytes)));
+  return Array.from({length: times}, () => ({client: context.newClient(), clients}));
+}
+
+function againAsks(context: Context): Asks {
+  return [{requests: Math.max(1, Math.round(roundBytes(context) / context.dataset.large.sizeBytes))}];
+}
+
+function roundBytes({quick}: Context): number {
+  return quick ? ROUND_BYTES.quick : ROUND_BYTES.full;
+}
+
 async function measure(
   context: Context,
   of: string,
   name: string,
   running: Running | undefined,
-  clients: number,
+  asks: Asks,
 ): Promise<void> {
   if (running === undefined) return;
-  const wanted = context.quick ? ROUND_BYTES.quick : ROUND_BYTES.full;
-  const requests = Math.max(1, Math.round(wanted / (clients * context.dataset.large.sizeBytes)));
-  const round = await context.round(of, name, running, () =>
-    context.load(running, [step(context, running)], {clients, requests, barrier: true, deadlineSeconds: 240}),
-  );
+  const round = await context.round(of, name, running, async () => {
+    const reports: LoadReport[] = [];
+    for (const ask of asks)
+      reports.push(
+        await context.load(running, [step(context, running)], {barrier: true, deadlineSeconds: 240, ...ask}),
+      );
+    return added(reports);
+  });
   const {bytes, seconds, cpuSeconds} = round.report;
   context.results.add(of, name, {throughput: bytes / seconds / 1e9, ...cpuOf(round), ...peakOf(round)});
   context.results.add(of, `load generator for ${name}`, {cpuPerGb: cpuSeconds / (bytes / 1e9)});
+}
+
+/** One report of loads that followed each other: the time between them is not counted. */
+function added([first, ...others]: readonly LoadReport[]): LoadReport {
+  if (first === undefined) throw new Error('Nothing was asked');
+  return others.reduce(
+    (sum, {bytes, seconds, cpuSeconds}) => ({
+      ...sum,
+      bytes: sum.bytes + bytes,
+      seconds: sum.seconds + seconds,
+      cpuSeconds: sum.cpuSeconds + cpuSeconds,
+    }),
+    first,
+  );
 }
