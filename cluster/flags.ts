@@ -43,6 +43,11 @@ export async function onCluster(
     return await work(client, {namespace: said('namespace') ?? 'noost-system', json: flags['json'] === true});
   } catch (error) {
     if (!(error instanceof KubeError)) throw error;
-    throw new CommandError(EXIT.failed, error.message, {cause: error});
+    const message =
+      error.code === 401
+        ? `The API server does not take these credentials (401 ${error.message}): they are wrong or have expired. ` +
+          'What does kubectl auth whoami say, with the same kubeconfig?'
+        : error.message;
+    throw new CommandError(EXIT.failed, message, {cause: error});
   }
 }

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import {mkdtempDisposable, writeFile} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
 import {test} from 'node:test';
 import {DAEMON_SETS, DEPLOYMENTS, NODES, PODS} from '../kube/resources.ts';
 import {FakeKube} from '../test/fake-kube.ts';
 import {problemsOf, renderFleet} from './commands/status.ts';
+import {onCluster} from './flags.ts';
 import {readFleet} from './fleet.ts';
 
 const NAMESPACE = 'noost-system';
@@ -99,6 +103,39 @@ test('whether a webhook is armed is not guessed', async () => {
   const text = renderFleet(await readFleet(client, NAMESPACE));
   assert.match(text, /^Webhook: 3 of 3 replicas ready$/m);
   assert.match(text, /^ {2}the webhook configurations: whether it is armed is not shown$/m);
+});
+
+test('an agent that hangs is told as one, beside what Kubernetes says of it', async () => {
+  await using fake = await FakeKube.start();
+  using client = fake.client();
+  fake.put(DAEMON_SETS, {metadata: {name: 'noost-agent', namespace: NAMESPACE}});
+  fake.put(PODS, agent('agent-a', 'a', {phase: 'Running', containerStatuses: [{restartCount: 1}]}));
+  fake.failNext('hang', '/proxy/metrics');
+  assert.deepEqual(problemsOf(await readFleet(client, NAMESPACE)), [
+    'a: its agent is not ready, restarted once',
+    'a: its agent did not answer within 5 s: if it hangs, the kubelet restarts it',
+  ]);
+});
+
+test('credentials that the API server does not take are told as such, without them', async () => {
+  await using fake = await FakeKube.start();
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'noost-status-'));
+  fake.authorization = 'Bearer right';
+  const kubeconfig = join(folder.path, 'config');
+  const cluster = {name: 'c', cluster: {server: fake.cluster.server.origin}};
+  const user = {name: 'u', user: {token: 'wrong-one'}};
+  const context = {name: 'x', context: {cluster: 'c', user: 'u'}};
+  const text = JSON.stringify({clusters: [cluster], users: [user], contexts: [context], 'current-context': 'x'});
+  await writeFile(kubeconfig, text, {mode: 0o600});
+  const asked = onCluster({flags: {kubeconfig}, positionals: {}}, async (client, {namespace}) => {
+    await readFleet(client, namespace);
+    return 0;
+  });
+  await assert.rejects(asked, (error: Error) => {
+    assert.match(error.message, /does not take these credentials \(401 .*\): they are wrong or have expired/);
+    assert.doesNotMatch(error.message, /wrong-one/);
+    return true;
+  });
 });
 
 test('an agent that is being replaced is shown once', async () => {

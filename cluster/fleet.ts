@@ -121,7 +121,11 @@ async function readAgent(client: KubeClient, namespace: string, pod: Pod, ifAllo
     return text === undefined ? unknown(seen) : known(seen, new MetricsPage(text));
   } catch (error) {
     if (!(error instanceof KubeError)) throw error;
-    return unknown({...seen, ready: false, problems: [...problems, `its agent could not be asked: ${error.message}`]});
+    const why =
+      error.reason === 'Timeout' && error.code === 0
+        ? `its agent did not answer within ${String(ANSWER_MS / 1000)} s: if it hangs, the kubelet restarts it`
+        : `its agent could not be asked: ${error.message}`;
+    return unknown({...seen, ready: false, problems: [...problems, why]});
   }
 }
 
@@ -164,7 +168,9 @@ function whyNotReady({metadata, status}: Pod): string {
   const [container] = status?.containerStatuses ?? [];
   const waiting = container?.state?.waiting;
   if (waiting?.reason !== undefined) return `its agent waits: ${waiting.reason} ${waiting.message ?? ''}`.trim();
-  return `its agent is not ready${(container?.restartCount ?? 0) > 0 ? `, restarted ${String(container?.restartCount)} times` : ''}`;
+  const restarts = container?.restartCount ?? 0;
+  if (restarts === 0) return 'its agent is not ready';
+  return `its agent is not ready, restarted ${restarts === 1 ? 'once' : `${String(restarts)} times`}`;
 }
 
 function unknown(seen: Seen): NodeStatus {
