@@ -17,18 +17,23 @@ export class ObjectsError extends Error {
 }
 
 const EXTENSIONS = /\.(?:ya?ml|json)$/i;
+const TEMPLATE = '. If this is a template, render it first: helm template CHART | noost check -';
 const MAX_FILES = 10_000;
 const MAX_BYTES = 32 << 20;
 const MAX_DEPTH = 16;
 
 /**
  * Reads Kubernetes objects: files of YAML (several documents) or JSON, folders with all below them, `-` for standard input.
- * Lists are taken apart. @throws {ObjectsError}
+ * Lists are taken apart. @throws {ObjectsError} also if a path brings no object at all.
  */
 export async function readObjects(paths: readonly string[]): Promise<Found[]> {
   const found: Found[] = [];
-  for (const path of paths)
+  for (const path of paths) {
+    const before = found.length;
     for (const file of path === '-' ? ['-'] : await filesAt(path)) found.push(...objectsIn(file, await textOf(file)));
+    // A pipe whose beginning failed brings nothing: that is no manifest in which all is well.
+    if (found.length === before) throw new ObjectsError(`${path}: holds no Kubernetes object`);
+  }
   return found;
 }
 
@@ -78,8 +83,17 @@ async function textOf(file: string): Promise<string> {
 }
 
 function objectsIn(file: string, text: string): Found[] {
+  try {
+    return parsed(file, text);
+  } catch (error) {
+    if (!(error instanceof ObjectsError) || !text.includes('{{')) throw error;
+    throw new ObjectsError(`${error.message}${TEMPLATE}`, {cause: error});
+  }
+}
+
+function parsed(file: string, text: string): Found[] {
   // kubectl merges `<<`: an image that comes that way is an image.
-  const documents = parseAllDocuments(text, {uniqueKeys: true, merge: true});
+  const documents = parseAllDocuments(text, {uniqueKeys: true, merge: true, logLevel: 'error'});
   const all = 'empty' in documents ? [] : documents;
   return all.flatMap((document, i) => {
     const where = all.length > 1 ? `${file}#${i + 1}` : file;

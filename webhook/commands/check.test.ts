@@ -169,3 +169,38 @@ test('noost explain says what an image is, what each policy says to it, and what
   assert.match(unreadable.out, /^read as +cannot be read: /m);
   assert.equal(unreadable.status, 1);
 });
+
+test('an object of an unknown kind that holds containers is named as not judged', () => {
+  const rollout = `
+apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {name: web}
+spec: {template: {spec: {containers: [{name: c, image: "quay.io/x/y:1"}]}}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: plain}
+data: {containers: "image"}
+`;
+  const {status, out, err} = noost(['check', '-f', 'policies', '-'], rollout);
+  assert.equal(status, 0);
+  assert.match(out, /^0 images in 0 objects: 0 refused/m);
+  assert.equal(err, 'Not judged: -#1: Rollout web holds containers; its pods are judged when they are made\n');
+  const asJson = JSON.parse(noost(['check', '--json', '-f', 'policies', '-'], rollout).out) as {notJudged: object[]};
+  assert.deepEqual(asJson.notJudged, [{where: '-#1', kind: 'Rollout', name: 'web'}]);
+});
+
+for (const {name, input, says} of [
+  {name: 'nothing', input: '', says: /^noost: -: holds no Kubernetes object$/m},
+  {name: 'only a comment', input: '# nothing\n---\n', says: /^noost: -: holds no Kubernetes object$/m},
+  {
+    name: 'a template',
+    input: 'apiVersion: v1\nkind: {{ .Kind }}\n',
+    says: /^noost: -: .* render it first: helm template /m,
+  },
+])
+  test(`noost check of ${name} is an error, not a success`, () => {
+    const {status, err} = noost(['check', '-f', 'policies', '-'], input);
+    assert.equal(status, 2);
+    assert.match(err, says);
+  });

@@ -4,6 +4,7 @@ import {CommandError, EXIT, type Arguments, type Command} from '../../proc/comma
 import {renderTable} from '../../proc/table.ts';
 import {fromTrow} from '../check/from-trow.ts';
 import {judgeObjects, type Judged} from '../check/judge-objects.ts';
+import {notJudged, type NotJudged} from '../check/not-judged.ts';
 import {readObjects} from '../check/read-objects.ts';
 import {openSources, readLive} from '../check/sources.ts';
 import type {ImageVerdict, Outcome} from '../policy/shape.ts';
@@ -75,7 +76,7 @@ async function check(typed: Arguments): Promise<number> {
       namespace: typeof namespace === 'string' ? namespace : 'default',
       labelsOf: (name) => opened.labelsOf(name),
     });
-    print(judged, flags['json'] === true);
+    print(judged, notJudged(objects), flags['json'] === true);
     return judged.some(({images}) => images.some(({allowed}) => !allowed)) ? EXIT.failed : EXIT.ok;
   } finally {
     opened.client?.[Symbol.dispose]();
@@ -88,19 +89,23 @@ async function trow({flags}: Arguments): Promise<number> {
   return EXIT.ok;
 }
 
-function print(judged: readonly Judged[], asJson: boolean): void {
+function print(judged: readonly Judged[], others: readonly NotJudged[], asJson: boolean): void {
   const all = judged.flatMap(({images}) => images);
   const refused = all.filter(({allowed}) => !allowed).length;
   const warned = all.filter(({allowed, outcomes}) => allowed && outcomes.some(warns)).length;
   if (asJson) {
     const objects = judged.map(({images, ...object}) => ({...object, images: images.map(toJson)}));
-    process.stdout.write(`${JSON.stringify({objects, images: all.length, refused, warned})}\n`);
+    process.stdout.write(`${JSON.stringify({objects, images: all.length, refused, warned, notJudged: others})}\n`);
     return;
   }
   if (all.length > 0) process.stdout.write(renderTable(COLUMNS, judged.flatMap(rows)));
   process.stdout.write(
     `${all.length === 0 ? '' : '\n'}${count(all.length, 'image')} in ${count(judged.length, 'object')}: ${refused} refused, ${warned} with a warning\n`,
   );
+  for (const {where, kind, name} of others)
+    process.stderr.write(
+      `Not judged: ${where}: ${kind} ${name} holds containers; its pods are judged when they are made\n`,
+    );
 }
 
 function rows({where, kind, namespace, name, images}: Judged): string[][] {
