@@ -9,8 +9,8 @@ import {forgetPeak, readBusySeconds, readUsage, type Usage} from './usage.ts';
 import {availableParallelism} from 'node:os';
 
 const MIB = 1024 ** 2;
-/** As containerd asks for manifests (B-030 and following); for blobs it says the same and registries ignore it. */
 const CLIENT = 'containerd/1.6.20';
+/** As containerd asks for manifests (B-030 and following); for blobs it says the same and registries ignore it. */
 const CLIENT_HEADERS = [
   'Accept: application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, ' +
     'application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*',

@@ -4,7 +4,8 @@ import {join} from 'node:path';
 export const USAGE = `npm run bench -- [--only SCENARIO[,SCENARIO]] [--rounds N] [--quick] [--contestants A,B]
   [--peer NAME=URL] [--peer-command 'NAME=COMMAND'] [--out FOLDER] [--work FOLDER]
 
---only          warm-large, warm-small, warm-image, cold-large, herd, herd-slow, restart, idle, soak, webhook
+--only          warm-large, warm-small, warm-image, cold-large, herd, herd-slow, restart, push, idle,
+                soak, webhook
 --rounds        how often each contestant is asked, in alternation; 5, with --quick 3
 --quick         smaller blobs and shorter rounds, for a look within minutes
 --contestants   only these: noost, nginx, nginx-cache, bare, distribution, sink

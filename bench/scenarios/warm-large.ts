@@ -123,16 +123,17 @@ type Asks = readonly Parameters<Context['load']>[2][];
 
 /** Clients that ask for the first time. */
 function firstAsks(context: Context, clients: number): Asks {
-  const times = Math.max(1, Math.round(roundBytes(context) / (clients * context.dataset.large.sizeBytes)));
-  return Array.from({length: times}, () => ({client: context.newClient(), clients}));
+  return Array.from({length: timesIn(context, clients)}, () => ({client: context.newClient(), clients}));
 }
 
 function againAsks(context: Context): Asks {
-  return [{requests: Math.max(1, Math.round(roundBytes(context) / context.dataset.large.sizeBytes))}];
+  return [{requests: timesIn(context, 1)}];
 }
 
-function roundBytes({quick}: Context): number {
-  return quick ? ROUND_BYTES.quick : ROUND_BYTES.full;
+/** How often so many clients ask in a round. */
+function timesIn({quick, dataset}: Context, clients: number): number {
+  const wanted = quick ? ROUND_BYTES.quick : ROUND_BYTES.full;
+  return Math.max(1, Math.round(wanted / (clients * dataset.large.sizeBytes)));
 }
 
 async function measure(

@@ -4,7 +4,7 @@ import {imagesOf, podOf} from '../policy/images-of.ts';
 import type {PolicySet} from '../policy/policy-set.ts';
 import {isJson} from '../policy/read-object.ts';
 import type {ImageVerdict} from '../policy/shape.ts';
-import type {Found} from './read-objects.ts';
+import {nameOf, type Found} from './read-objects.ts';
 
 /** What is known of the cluster that the objects are for. */
 export interface Surroundings {
@@ -36,8 +36,7 @@ function judgeOne({where, object}: Found, surroundings: Surroundings): Judged[] 
   const {policies, identities, pins, nowMs, labelsOf} = surroundings;
   const metadata = isJson(object['metadata']) ? object['metadata'] : {};
   const kind = String(object['kind']);
-  const {name: given, generateName} = metadata;
-  const name = typeof given === 'string' ? given : typeof generateName === 'string' ? generateName : '';
+  const name = nameOf(object);
   const namespace = typeof metadata['namespace'] === 'string' ? metadata['namespace'] : surroundings.namespace;
   try {
     const pod = podOf(object);

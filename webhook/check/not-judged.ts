@@ -1,10 +1,10 @@
-import {podOf} from '../policy/images-of.ts';
-import {isJson, type Json} from '../policy/read-object.ts';
-import type {Found} from './read-objects.ts';
+import {CONTAINERS, podOf} from '../policy/images-of.ts';
+import {isJson} from '../policy/read-object.ts';
+import {nameOf, type Found} from './read-objects.ts';
 
 /** Deeper than any template of a pod lies in an object. */
 const MAX_DEPTH = 24;
-const LISTS = new Set(['containers', 'initContainers', 'ephemeralContainers']);
+const LISTS: ReadonlySet<string> = new Set(CONTAINERS.map(([list]) => list));
 
 /** An object of a kind that is not known, which seems to hold containers. */
 export interface NotJudged {
@@ -15,20 +15,12 @@ export interface NotJudged {
 
 /**
  * Objects that bring containers to a cluster in a way of their own: what their controllers make of them is not known here.
- * It is judged when the pods are made; who reads "0 refused" has to know that it was not judged now.
+ * It is judged when the pods are made; who reads "0 refused" has to know that it was not judged now. @throws {TypeError} as podOf does.
  */
 export function notJudged(objects: readonly Found[]): NotJudged[] {
   return objects
-    .filter(({object}) => isUnknown(object) && holdsContainers(object, 0))
+    .filter(({object}) => podOf(object) === undefined && holdsContainers(object, 0))
     .map(({where, object}) => ({where, kind: String(object['kind']), name: nameOf(object)}));
-}
-
-function isUnknown(object: Json): boolean {
-  try {
-    return podOf(object) === undefined;
-  } catch {
-    return false; // known, and refused with a message of its own
-  }
 }
 
 function holdsContainers(value: unknown, depth: number): boolean {
@@ -40,8 +32,4 @@ function holdsContainers(value: unknown, depth: number): boolean {
 
 function hasImage(container: unknown): boolean {
   return isJson(container) && typeof container['image'] === 'string';
-}
-
-function nameOf({metadata}: Json): string {
-  return isJson(metadata) && typeof metadata['name'] === 'string' ? metadata['name'] : '';
 }

@@ -37,6 +37,13 @@ export async function readObjects(paths: readonly string[]): Promise<Found[]> {
   return found;
 }
 
+/** Its name, or the beginning of the one that it will get; empty where it has neither. */
+export function nameOf({metadata}: Json): string {
+  const {name, generateName} = isJson(metadata) ? metadata : {};
+  if (typeof name === 'string') return name;
+  return typeof generateName === 'string' ? generateName : '';
+}
+
 async function filesAt(path: string): Promise<string[]> {
   const kind = await stat(path).catch((error: unknown) => {
     throw new ObjectsError(`${path}: ${reasonOf(error)}`, {cause: error});
@@ -119,6 +126,7 @@ function itemsOf(value: Json, where: string): Found[] {
   if (typeof kind !== 'string' || typeof apiVersion !== 'string')
     throw new ObjectsError(`${where}: expected apiVersion and kind`);
   if (!kind.endsWith('List') || !Array.isArray(items)) return [{where, object: value}];
+  if (items.length === 0) return [{where, object: value}]; // `kubectl get` found none: that is an answer, not nothing
   return items.flatMap((item: unknown, i) => {
     if (!isJson(item)) throw new ObjectsError(`${where}: items[${i}]: expected an object`);
     // Lists of one kind leave out what each item is.

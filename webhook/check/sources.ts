@@ -11,7 +11,7 @@ import {compilePolicies, type Compiled} from '../policy/compile.ts';
 import {isJson} from '../policy/read-object.ts';
 import {GROUP} from '../policy/shape.ts';
 import {validatePolicyObject} from '../policy/validate.ts';
-import {ObjectsError, readObjects, type Found} from './read-objects.ts';
+import {nameOf, ObjectsError, readObjects, type Found} from './read-objects.ts';
 
 /** Where policies and what they are judged beside come from. */
 export interface Sources {
@@ -79,15 +79,11 @@ function policiesIn(files: readonly Found[], paths: readonly string[]): unknown[
   if (policies.length === 0) throw new ObjectsError(`${paths.join(', ')}: no image policy is there`);
   const wrong = policies.flatMap(({where, object}) =>
     validatePolicyObject(object).map(
-      ({path, message}) => `  ${where}: ${String(object['kind'])} ${nameOf(object)}: ${path}: ${message}`,
+      ({path, message}) => `  ${where}: ${String(object['kind'])} ${nameOf(object) || '?'}: ${path}: ${message}`,
     ),
   );
   if (wrong.length > 0) throw new ObjectsError(['Policies have errors', ...wrong].join('\n'));
   return policies.map(({object}) => object);
-}
-
-function nameOf({metadata}: Found['object']): string {
-  return isJson(metadata) && typeof metadata['name'] === 'string' ? metadata['name'] : '?';
 }
 
 async function livePolicies(client: KubeClient | undefined): Promise<unknown[]> {

@@ -188,6 +188,17 @@ data: {containers: "image"}
   assert.equal(err, 'Not judged: -#1: Rollout web holds containers; its pods are judged when they are made\n');
   const asJson = JSON.parse(noost(['check', '--json', '-f', 'policies', '-'], rollout).out) as {notJudged: object[]};
   assert.deepEqual(asJson.notJudged, [{where: '-#1', kind: 'Rollout', name: 'web'}]);
+  const {err: hostile} = noost(['check', '-f', 'policies', '-'], rollout.replace('name: web', 'name: "\\e[2Jweb"'));
+  assert.equal(
+    hostile.split('\n', 1)[0],
+    String.raw`Not judged: -#1: Rollout \u001b[2Jweb holds containers; its pods are judged when they are made`,
+  );
+});
+
+test('a list in which kubectl found nothing is no error', () => {
+  const {status, out} = noost(['check', '-f', 'policies', '-'], 'apiVersion: v1\nkind: List\nitems: []\n');
+  assert.equal(status, 0);
+  assert.match(out, /^0 images in 0 objects: 0 refused/m);
 });
 
 for (const {name, input, says} of [

@@ -1,6 +1,7 @@
 import process from 'node:process';
 import {printImageReference} from '../../oci/image-reference.ts';
 import {CommandError, EXIT, type Arguments, type Command} from '../../proc/command.ts';
+import {printable} from '../../proc/printable.ts';
 import {renderTable} from '../../proc/table.ts';
 import {fromTrow} from '../check/from-trow.ts';
 import {judgeObjects, type Judged} from '../check/judge-objects.ts';
@@ -104,7 +105,7 @@ function print(judged: readonly Judged[], others: readonly NotJudged[], asJson: 
   );
   for (const {where, kind, name} of others)
     process.stderr.write(
-      `Not judged: ${where}: ${kind} ${name} holds containers; its pods are judged when they are made\n`,
+      `Not judged: ${printable(`${where}: ${kind} ${name}`)} holds containers; its pods are judged when they are made\n`,
     );
 }
 

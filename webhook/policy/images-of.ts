@@ -26,7 +26,8 @@ const TEMPLATES: Readonly<Record<string, readonly string[]>> = {
 /** Only of these groups: a foreign kind of the same name may have any shape. */
 const GROUPS: ReadonlySet<string> = new Set(['', 'apps', 'batch', 'extensions']);
 
-const CONTAINERS: readonly (readonly [string, ImageField])[] = [
+/** A pod's lists of containers, and what one of each is called. */
+export const CONTAINERS: readonly (readonly [string, ImageField])[] = [
   ['initContainers', 'initContainer'],
   ['containers', 'container'],
   ['ephemeralContainers', 'ephemeralContainer'],
