@@ -15,8 +15,8 @@ const nextTurn = promisify(setImmediate);
 const FIRST_BYTES = 64 << 10;
 /** One ordinary write, with which libuv finds out when the socket has room again. */
 const WAIT_BYTES = 16 << 10;
-/** One call of sendfile(2): long enough to cost little, short enough that clients take turns. */
-const SENDFILE_BYTES = 1 << 20;
+/** One call of sendfile(2): about what fills a socket, and short enough that clients take turns. */
+const SENDFILE_BYTES = 2 << 20;
 /** Without sendfile: what a client holds in memory. */
 const STREAM_BYTES = 256 << 10;
 /** From small to large: a client that waits holds no more than it is sent. */
