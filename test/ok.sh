@@ -15,8 +15,10 @@ if command -v go >/dev/null; then
 fi
 step tests sh test/run.sh
 # Twice at most: nodes on a machine that is shared may be late once. Both runs are in the log.
-cluster() { ./noost-node --test --test-timeout=1500000 --test-reporter=spec test/e2e/cluster.test.ts; }
-step cluster cluster || step 'cluster, again' cluster
+e2e() { ./noost-node --test --test-timeout=1500000 --test-reporter=spec "test/e2e/$1.test.ts"; }
+for name in cluster registry cert-manager; do
+  step "$name" e2e "$name" || step "$name, again" e2e "$name"
+done
 after=$(status)
 if [ "$before" != "$after" ] || { [ "${CI:-}" = true ] && [ -n "$after" ]; }; then
   echo "ok: the checkout is not clean:" >&2
