@@ -3,7 +3,7 @@ import {mkdtempDisposable, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {test} from 'node:test';
-import {DAEMON_SETS, DEPLOYMENTS, NODES, PODS} from '../kube/resources.ts';
+import {DAEMON_SETS, DEPLOYMENTS, NAMESPACES, NODES, PODS, VALIDATING_WEBHOOKS} from '../kube/resources.ts';
 import {FakeKube} from '../test/fake-kube.ts';
 import {problemsOf, renderFleet} from './commands/status.ts';
 import {onCluster} from './flags.ts';
@@ -104,6 +104,37 @@ test('whether a webhook is armed is not guessed', async () => {
   assert.match(text, /^Webhook: 3 of 3 replicas ready$/m);
   assert.match(text, /^ {2}the webhook configurations: whether it is armed is not shown$/m);
 });
+
+for (const {position, live, says} of [
+  {
+    position: 'off',
+    live: undefined,
+    says: ', switched off (noost.dev/webhook=off on its namespace; "noost.dev/webhook-" puts it back)',
+  },
+  {
+    position: 'ignore',
+    live: 'Ignore',
+    says: ', armed, failurePolicy Ignore (noost.dev/webhook=ignore on its namespace)',
+  },
+  {position: 'on', live: undefined, says: ', not armed'},
+  {position: 'on', live: 'Fail', says: ', armed, failurePolicy Fail'},
+])
+  test(`a webhook that is armed with ${live ?? 'nothing'} while the switch of its namespace says ${position}`, async () => {
+    await using fake = await FakeKube.start();
+    using client = fake.client();
+    const status = {readyReplicas: 3};
+    fake.put(DAEMON_SETS, {metadata: {name: 'noost-agent', namespace: NAMESPACE}});
+    fake.put(DEPLOYMENTS, {metadata: {name: 'noost-webhook', namespace: NAMESPACE}, spec: {replicas: 3}, status});
+    fake.put(NAMESPACES, {metadata: {name: NAMESPACE, annotations: {'noost.dev/webhook': position}}});
+    if (live !== undefined)
+      fake.put(VALIDATING_WEBHOOKS, {
+        metadata: {name: 'noost-webhook'},
+        webhooks: [{name: 'validate.noost.dev', failurePolicy: live}],
+      });
+    const fleet = await readFleet(client, NAMESPACE);
+    assert.equal(renderFleet(fleet), `Webhook: 3 of 3 replicas ready${says}\n`);
+    assert.deepEqual(problemsOf(fleet), []);
+  });
 
 test('an agent that hangs is told as one, beside what Kubernetes says of it', async () => {
   await using fake = await FakeKube.start();

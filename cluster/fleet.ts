@@ -1,7 +1,16 @@
 import type {KubeClient} from '../kube/client.ts';
 import {humanSize} from '../agent/commands/human.ts';
 import {KubeError} from '../kube/error.ts';
-import {DAEMON_SETS, DEPLOYMENTS, NODES, PODS, VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS} from '../kube/resources.ts';
+import {
+  DAEMON_SETS,
+  DEPLOYMENTS,
+  MUTATING_WEBHOOKS,
+  NAMESPACES,
+  NODES,
+  PODS,
+  VALIDATING_WEBHOOKS,
+} from '../kube/resources.ts';
+import {switchOf, type Switch} from '../webhook/controller/arming.ts';
 import {MetricsPage} from './metrics-page.ts';
 import {holds, type DaemonSet, type Deployment, type Node, type Pod, type WebhookConfiguration} from './objects.ts';
 
@@ -44,6 +53,8 @@ export interface Fleet {
         readonly wanted: number;
         /** `undefined`: it is not armed; `hidden`: the caller may not see that. */
         readonly failurePolicy: string | undefined;
+        /** What an administrator's annotation on its namespace says, if there is one and the caller may see it. */
+        readonly switch: Switch;
       }
     | undefined;
   readonly problems: readonly string[];
@@ -190,11 +201,19 @@ async function readWebhook(client: KubeClient, namespace: string, ifAllowed: IfA
     Promise.all(types.map(async (type) => await client.find<WebhookConfiguration>(type, {name: WEBHOOK}))),
   );
   const policies = found?.flatMap((one) => one?.webhooks?.map(({failurePolicy}) => failurePolicy) ?? []) ?? ['hidden'];
+  const failurePolicy = policies.includes('Fail') ? 'Fail' : policies[0];
   return {
     ready: deployment.status?.readyReplicas ?? 0,
     wanted: deployment.spec?.replicas ?? 0,
-    failurePolicy: policies.includes('Fail') ? 'Fail' : policies[0],
+    failurePolicy,
+    switch: failurePolicy === 'Fail' ? undefined : await readSwitch(client, namespace, ifAllowed),
   };
+}
+
+async function readSwitch(client: KubeClient, namespace: string, ifAllowed: IfAllowed): Promise<Switch> {
+  const what = `the Namespace ${namespace}: whether the webhook was switched off is not shown`;
+  const found = await ifAllowed(what, client.find(NAMESPACES, {name: namespace}));
+  return switchOf(found?.metadata.annotations);
 }
 
 async function inTurn<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {

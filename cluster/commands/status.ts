@@ -4,6 +4,7 @@ import {humanSize} from '../../agent/commands/human.ts';
 import {printable} from '../../proc/printable.ts';
 import {renderTable} from '../../proc/table.ts';
 import {CLUSTER_FLAGS, onCluster} from '../flags.ts';
+import {SWITCH} from '../../webhook/controller/arming.ts';
 import {readFleet, type Fleet, type NodeStatus} from '../fleet.ts';
 
 const COLUMNS = [
@@ -62,9 +63,14 @@ export function renderFleet(fleet: Fleet): string {
   return parts.join('\n');
 }
 
-function armed({failurePolicy}: NonNullable<Fleet['webhook']>): string {
-  if (failurePolicy === 'hidden') return '';
-  return failurePolicy === undefined ? ', not armed' : `, armed, failurePolicy ${failurePolicy}`;
+function armed({failurePolicy, switch: position}: NonNullable<Fleet['webhook']>): string {
+  const said = position === undefined ? '' : `${SWITCH}=${position} on its namespace`;
+  if (failurePolicy === 'hidden') return said === '' ? '' : `, ${said}`;
+  if (failurePolicy === undefined) {
+    // A replica that runs takes its configurations away a moment after the switch, not before.
+    return position === 'off' ? `, switched off (${said}; "${SWITCH}-" puts it back)` : ', not armed';
+  }
+  return `, armed, failurePolicy ${failurePolicy}${said === '' ? '' : ` (${said})`}`;
 }
 
 function row(status: NodeStatus): string[] {
