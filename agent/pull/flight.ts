@@ -218,9 +218,12 @@ export class Flight {
   /** One answer's body into the file. */
   async #pump(ingest: Ingest, answer: BlobAnswer): Promise<void> {
     const {registry} = this.plan.name;
+    const begun = ingest.writtenBytes;
     await pump(answer.body, {
-      skipBytes: ingest.writtenBytes - answer.offset, // a source that ignored the range: what we have comes again
-      bufferBytes: this.#deps.bufferBytes,
+      skipBytes: begun - answer.offset, // a source that ignored the range: what we have comes again
+      // Until the first bytes are written nothing more is read: a socket is read dry in one go, and meanwhile nobody
+      // is sent them (docs/performance.md).
+      bufferBytes: () => (ingest.writtenBytes > begun ? this.#deps.bufferBytes() : 1),
       signal: this.#stop.signal,
       broken: (error) => asUpstreamError(error, registry),
       write: (batch, bytes) => this.#append(ingest, batch, bytes),
