@@ -51,7 +51,9 @@ test('every right is in the table of manifests/README.md with a reason, and no o
         const who = thing.metadata.name.replace('noost-', '');
         granted.push(`| ${who} | ${where} | ${what} | ${verbs.map((verb) => `\`${verb}\``).join(', ')} |`);
       }
-  const rows = [...(await text('README.md')).matchAll(/^(\| (?:agent|webhook) \|.*\|) ([^|]+) \|$/gm)];
+  const rows = [
+    ...(await text('README.md')).matchAll(/^(\| (?:agent|webhook|policies-(?:view|edit)) \|.*\|) ([^|]+) \|$/gm),
+  ];
   assert.deepEqual(rows.map(([, row = '']) => row).toSorted(), granted.toSorted());
   for (const [, row = '', why = ''] of rows) assert.ok(why.length > 10, row);
   assert.ok(granted.length > 15);
