@@ -70,15 +70,12 @@ export async function writeHosts(place: Place, wish: Wish, writer: Writer): Prom
   if (file?.text === text && Number(file.stat.mode & 0o7777n) === mode) return false;
   if (missing.length > 0) return makeFolders(state, {text, mode});
   const temporary = await writeBeside(join(folder, state.name), text, mode);
-  try {
+  await orRemove(temporary, async () => {
     if (base.keep === 'file') await keepOriginal(state);
     else if (base.keep === 'rest') await replaceOriginal(state, base);
     else if (base.keep === 'none' && original !== undefined) await unlink(original.path);
     await replace(state, temporary);
-  } catch (error) {
-    await rm(temporary, {force: true});
-    throw error;
-  }
+  });
   return true;
 }
 
@@ -163,8 +160,10 @@ export async function restoreHosts(place: Place, of: Of): Promise<'nothing' | 'r
     taken.rest,
     from === undefined ? modeOfMark(taken) : modeOf(from),
   );
-  await giveTo(temporary, from);
-  await replace(state, temporary);
+  await orRemove(temporary, async () => {
+    await giveTo(temporary, from);
+    await replace(state, temporary);
+  });
   if (original !== undefined) await unlink(original.path);
   return taken.untouched ? 'restored' : 'kept edits';
 }
@@ -188,12 +187,24 @@ function modeOfMark({mark}: TakenOut): number {
 async function writeBeside(path: string, text: string, mode: number): Promise<string> {
   const temporary = besides(path, randomBytes(6).toString('hex'), 'tmp');
   fault('node.temporary');
-  await using file = await open(temporary, 'wx', SECRET_MODE);
-  await file.writeFile(text);
-  await file.chmod(mode);
-  await file.sync();
+  await orRemove(temporary, async () => {
+    await using file = await open(temporary, 'wx', SECRET_MODE);
+    await file.writeFile(text);
+    await file.chmod(mode);
+    await file.sync();
+  });
   fault('node.written');
   return temporary;
+}
+
+/** What fails (a full disk) leaves nothing of its own behind. */
+async function orRemove(temporary: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    await rm(temporary, {recursive: true, force: true}).catch(() => undefined); // the first error is the one to tell
+    throw error;
+  }
 }
 
 /** A second name for the file that is there: its inode outlives the rename over it. */
@@ -208,9 +219,11 @@ async function keepOriginal({file, folder, name, original}: HostsState): Promise
 /** Somebody edited the file with our lines in it: the original is from now on what it is without them. */
 async function replaceOriginal({folder, name, original}: HostsState, {text, mode}: Base): Promise<void> {
   const temporary = await writeBeside(join(folder, name), text, mode);
-  await giveTo(temporary, original);
-  fault('node.keep');
-  await rename(temporary, originalOf({folder, name}));
+  await orRemove(temporary, async () => {
+    await giveTo(temporary, original);
+    fault('node.keep');
+    await rename(temporary, originalOf({folder, name}));
+  });
   fault('node.kept');
 }
 
@@ -238,15 +251,15 @@ async function makeFolders(
   const top = missing[0] ?? folder;
   const temporary = besides(top, randomBytes(6).toString('hex'), 'tmp');
   fault('node.folder');
-  await mkdir(temporary, {mode: FOLDER_MODE}); // recursive alone, Node says ENOENT of a read-only file system
-  await mkdir(join(temporary, folder.slice(top.length)), {recursive: true, mode: FOLDER_MODE});
-  await rename(
-    await writeBeside(join(temporary, folder.slice(top.length), name), text, mode),
-    join(temporary, folder.slice(top.length), name),
-  );
-  fault('node.rename');
-  if ((await lstatIfThere(top)) !== undefined) throw new ChangedMeanwhile(`${top} was made meanwhile`);
-  await rename(temporary, top);
+  await orRemove(temporary, async () => {
+    await mkdir(temporary, {mode: FOLDER_MODE}); // recursive alone, Node says ENOENT of a read-only file system
+    const inner = join(temporary, folder.slice(top.length));
+    await mkdir(inner, {recursive: true, mode: FOLDER_MODE});
+    await rename(await writeBeside(join(inner, name), text, mode), join(inner, name));
+    fault('node.rename');
+    if ((await lstatIfThere(top)) !== undefined) throw new ChangedMeanwhile(`${top} was made meanwhile`);
+    await rename(temporary, top);
+  });
   fault('node.renamed');
   await sync(dirname(top));
   return true;
