@@ -22,6 +22,7 @@ import {freePort} from '../free-port.ts';
 import {needs} from '../needs.ts';
 import {makeBaseImages} from '../peers/base-image.ts';
 import {Child} from '../peers/child.ts';
+import {DockerRegistry} from '../peers/docker-registry.ts';
 import {run} from '../peers/run.ts';
 import {assertPullsRight, configFor} from '../whole-pull.ts';
 
@@ -101,7 +102,8 @@ suite('the published package and the image', () => {
   // Under emulation, and in the image's own root: no machine of that kind is at hand.
   test('for arm64 it is the same program with what belongs to that processor, and it serves', async (t) => {
     if (process.arch !== 'x64') return t.skip('for machines of the other kind');
-    if (!needs(t, 'root', 'buildah', 'mmdebstrap', 'unshare', 'qemu-aarch64-static')) return;
+    if (!needs(t, 'root', 'buildah', 'mmdebstrap', 'unshare', 'qemu-aarch64-static', 'skopeo', 'docker-registry'))
+      return;
     const {storage, folder} = await newStorage(t);
     const {base, node} = await makeBaseImages(join(folder, 'base'), storage, 'arm64');
     await buildImage({tag: 'localhost/noost:arm64', arch: 'arm64', base, node, storage});
@@ -111,6 +113,7 @@ suite('the published package and the image', () => {
       OCIv1: {architecture: string; config: {Env: string[]}};
     };
     assert.equal(OCIv1.architecture, 'arm64');
+    await assertOneNameForBoth(folder, storage);
     const root = await buildah('mount', await buildah('from', '--arch', 'arm64', 'localhost/noost:arm64'));
 
     const files = async (path: string): Promise<string[]> => (await readdir(path, {recursive: true})).toSorted();
@@ -149,6 +152,33 @@ suite('the published package and the image', () => {
     assert.ok(!agent.lines.some((line) => line.includes('"level":"warn"')), agent.tail());
   });
 });
+
+/**
+ * As docs/kubernetes.md says: a name for both processors, pushed whole; each machine finds its own, and the digest to write
+ * into manifests/version is that of the index.
+ */
+async function assertOneNameForBoth(folder: string, storage: readonly string[]): Promise<void> {
+  const bases = await makeBaseImages(join(folder, 'base-amd64'), storage, 'amd64');
+  await buildImage({tag: 'localhost/noost:amd64', arch: 'amd64', ...bases, storage});
+  await using registry = await DockerRegistry.start({folder: join(folder, 'registry')});
+  const name = `${registry.address}/noost:0.1.0`;
+  const buildah = async (...words: string[]): Promise<Buffer> => await run('buildah', [...storage, ...words]);
+  await buildah('manifest', 'create', name, 'localhost/noost:amd64', 'localhost/noost:arm64');
+  await buildah('manifest', 'push', '--all', '--format', 'oci', '--tls-verify=false', name, `docker://${name}`);
+  const inspect = async (...words: string[]): Promise<unknown> =>
+    JSON.parse((await run('skopeo', ['inspect', '--tls-verify=false', ...words, `docker://${name}`])).toString());
+  const index = (await inspect('--raw')) as {mediaType: string; manifests: {platform: object}[]};
+  assert.equal(index.mediaType, 'application/vnd.oci.image.index.v1+json');
+  assert.deepEqual(
+    index.manifests.map(({platform}) => platform),
+    ['amd64', 'arm64'].map((architecture) => ({architecture, os: 'linux'})),
+  );
+  for (const architecture of ['amd64', 'arm64']) {
+    const global = [`--override-arch=${architecture}`, 'inspect', '--tls-verify=false', '--config', `docker://${name}`];
+    const config = JSON.parse((await run('skopeo', global)).toString()) as {architecture: string};
+    assert.equal(config.architecture, architecture);
+  }
+}
 
 /** Where buildah keeps images for one test. */
 async function newStorage(t: TestContext): Promise<{readonly folder: string; readonly storage: readonly string[]}> {
