@@ -16,7 +16,7 @@ fi
 step tests sh test/run.sh
 # Twice at most: nodes on a machine that is shared may be late once. Both runs are in the log.
 e2e() { ./noost-node --test --test-timeout=1500000 --test-reporter=spec "test/e2e/$1.test.ts"; }
-for name in cluster registry cert-manager; do
+for name in cluster registry cert-manager overlays; do
   step "$name" e2e "$name" || step "$name, again" e2e "$name"
 done
 after=$(status)

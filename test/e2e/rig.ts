@@ -1,3 +1,4 @@
+import {rmSync} from 'node:fs';
 import {mkdir, mkdtemp, readFile, rm, writeFile} from 'node:fs/promises';
 import process from 'node:process';
 import {tmpdir} from 'node:os';
@@ -7,8 +8,8 @@ import type {KubeObject} from '../../kube/object.ts';
 import {PODS} from '../../kube/resources.ts';
 import {DockerRegistry, type RegistryAuth} from '../peers/docker-registry.ts';
 import {makeImage, type Image} from '../peers/image.ts';
-import {Kubernetes} from '../peers/kubernetes.ts';
-import {makeNoostImage} from '../peers/noost-image.ts';
+import {Kubernetes, type KubernetesOptions} from '../peers/kubernetes.ts';
+import {makeNoostImage, type NoostImage} from '../peers/noost-image.ts';
 import {Prometheus} from '../peers/prometheus.ts';
 import {busyboxImage} from '../peers/sample-images.ts';
 import {Skopeo} from '../peers/skopeo.ts';
@@ -42,7 +43,7 @@ export interface Pod extends KubeObject {
   };
 }
 
-function isReady({status}: Pod): boolean {
+export function isReady({status}: Pod): boolean {
   return status?.containerStatuses?.every(({ready}) => ready) ?? false;
 }
 
@@ -54,6 +55,11 @@ function inControlPlane({folder}: Kubernetes): readonly string[] {
 export interface OverlaySettings {
   readonly agent?: object;
   readonly webhook?: object;
+}
+
+export interface ClusterRigOptions extends Pick<KubernetesOptions, 'env'> {
+  /** @default made anew */
+  readonly image?: NoostImage;
 }
 
 /** A cluster of two nodes with Noost's image on them, and three registries outside, under public names. */
@@ -74,12 +80,13 @@ export class ClusterRig implements AsyncDisposable {
     this.#skopeo = new Skopeo(join(this.folder, 'skopeo'), inControlPlane(this.kubernetes));
   }
 
-  static async start(): Promise<ClusterRig> {
+  static async start({env = {}, image: made}: ClusterRigOptions = {}): Promise<ClusterRig> {
     const folder = await mkdtemp(join(tmpdir(), 'noost-e2e-'));
+    process.once('exit', () => rmSync(folder, {recursive: true, force: true})); // should it be ended before it is disposed of
     await mkdir(join(folder, 'image'));
     const [image, kubernetes] = await Promise.all([
-      makeNoostImage(join(folder, 'image')),
-      Kubernetes.start({nodes: NODES.length}),
+      made ?? makeNoostImage(join(folder, 'image')),
+      Kubernetes.start({nodes: NODES.length, env}),
     ]);
     const registry = async (name: string, auth: RegistryAuth = {kind: 'none'}): Promise<DockerRegistry> =>
       await DockerRegistry.start({
@@ -108,9 +115,14 @@ export class ClusterRig implements AsyncDisposable {
     return rig;
   }
 
-  /** The node's folder of hosts.toml files, seen from outside. */
+  /** containerd's configuration on a node, seen from outside. */
+  etcOf(node: string): string {
+    return join(this.kubernetes.folder, node, 'etc-containerd');
+  }
+
+  /** The node's folder of hosts.toml files in it. */
   certsOf(node: string): string {
-    return join(this.kubernetes.folder, node, 'etc-containerd/certs.d');
+    return join(this.etcOf(node), 'certs.d');
   }
 
   /** Makes an image that runs until it is told to end, and pushes it. Each has bytes of its own. */

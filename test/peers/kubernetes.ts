@@ -1,6 +1,6 @@
 import {mkdtemp, readFile, rm, unlink} from 'node:fs/promises';
 import {spawnSync} from 'node:child_process';
-import {existsSync, readFileSync} from 'node:fs';
+import {existsSync, readFileSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import type {TestContext} from 'node:test';
@@ -30,7 +30,10 @@ export interface KubernetesOptions {
 /** Clusters that stand now: they are not to outlive the test process, however it ends. */
 const standing = new Set<string>();
 process.on('exit', () => {
-  for (const folder of standing) spawnSync(SCRIPT, ['down', folder], {timeout: 30_000});
+  for (const folder of standing) {
+    spawnSync(SCRIPT, ['down', folder], {timeout: 30_000});
+    rmSync(folder, {recursive: true, force: true});
+  }
 });
 // Without a listener a signal would end the process at once, and leave API servers behind.
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(128));
