@@ -148,7 +148,8 @@ const NODES: readonly Node[] = [
   },
   {
     what: 'AKS',
-    source: 'https://github.com/Azure/AgentBaker, aks-node-controller/parser/templates/containerd_no_GPU.toml.gtpl',
+    source:
+      'https://github.com/Azure/AgentBaker/blob/a1f3b9b9e0f0b1798832b02828bcc3d2646e6e6b/aks-node-controller/parser/templates/containerd_no_GPU.toml.gtpl',
     tree: {
       'etc/containerd/config.toml': {
         file: `${V2}${ONE}[plugins."io.containerd.grpc.v1.cri".registry.headers]\n  X-Meta-Source-Client = ["azure/aks"]\n`,
