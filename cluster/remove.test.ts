@@ -50,6 +50,27 @@ test('what is not clean when the time is over is named, and nothing was deleted'
   assert.ok(fake.requests.every((one) => !one.startsWith('DELETE')));
 });
 
+for (const {name, said, why} of [
+  {
+    name: 'and what stands in its way is told',
+    said: '/etc/containerd/certs.d: _default: ENOSPC: no space left on device, write\n',
+    why: 'its agent cannot clean it: /etc/containerd/certs.d: _default: ENOSPC: no space left on device, write',
+  },
+  {
+    name: 'for its file system is read-only, and that its pod has to be made anew',
+    said: 'certs.d: _default: the file system is read-only',
+    why: `its agent cannot clean it: certs.d: _default: the file system is read-only; when it can be written: kubectl -n ${NAMESPACE} delete pod new`,
+  },
+])
+  test(`a node cannot be cleaned, ${name}`, async () => {
+    await using fake = await cluster(CLEANING);
+    using client = fake.client();
+    fake.put(PODS, pod('new', 'a', CLEANING));
+    fake.refusals.set(`/api/v1/namespaces/${NAMESPACE}/pods/new:5057/proxy/readyz`, said);
+    const nodes = await removeFromNodes(client, NAMESPACE, {timeoutMs: 1, told: () => undefined});
+    assert.deepEqual(nodes, [{node: 'a', clean: false, why}]);
+  });
+
 test('a cluster without agents is told apart', async () => {
   await using fake = await FakeKube.start();
   using client = fake.client();

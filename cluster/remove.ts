@@ -1,5 +1,6 @@
 import {setTimeout as delay} from 'node:timers/promises';
 import type {KubeClient} from '../kube/client.ts';
+import {KubeError} from '../kube/error.ts';
 import {DAEMON_SETS, NODES, PODS} from '../kube/resources.ts';
 import {AGENT} from './fleet.ts';
 import {holds, type DaemonSet, type Node, type Pod} from './objects.ts';
@@ -53,6 +54,8 @@ export async function removeFromNodes(
   }
 }
 
+/** As agents say it. A container that began on such a file system keeps seeing it so. */
+const READ_ONLY = 'read-only';
 const NOT_READY = 'the node is not ready, so that nothing can be done there';
 
 /** Changes only what `kubectl apply` of the manifests changes back. */
@@ -92,19 +95,45 @@ async function look(client: KubeClient, namespace: string): Promise<readonly Nod
     if (removals.has(node) || (status?.nodeInfo?.operatingSystem ?? 'linux') !== 'linux') continue;
     removals.set(node, {node, clean: false, why: 'there is no agent on it now'});
   }
-  return [...removals.values()].toSorted((a, b) => a.node.localeCompare(b.node));
+  const sorted = [...removals.values()].toSorted((a, b) => a.node.localeCompare(b.node));
+  const asked = new Set(sorted.filter(({why}) => why === CLEANS).slice(0, MAX_ASKED));
+  return await Promise.all(
+    sorted.map(async (one) => {
+      if (one.why !== CLEANS) return one;
+      const pod = pods.items.find((other) => other.spec?.nodeName === one.node && isCleaning(other));
+      return {...one, why: await whyItCleans(client, namespace, pod?.metadata.name ?? '', asked.has(one))};
+    }),
+  );
+}
+
+const CLEANS = 'its agent cleans';
+/** Agents that are asked at each look why they are not done: of many the first say what is wrong. */
+const MAX_ASKED = 16;
+const ANSWER_MS = 2000;
+
+/** In the agent's own words, if it and the caller's rights let us have them. */
+async function whyItCleans(client: KubeClient, namespace: string, name: string, isAsked: boolean): Promise<string> {
+  const path = `/api/v1/namespaces/${namespace}/pods/${name}:5057/proxy/readyz`;
+  const said = isAsked
+    ? await client.raw(path, {deadlineMs: ANSWER_MS}).then(
+        () => undefined, // it has just become ready
+        (error: unknown) => (error instanceof KubeError && error.code === 503 ? error.text : undefined),
+      )
+    : undefined;
+  if (said === undefined) return `${CLEANS}: kubectl -n ${namespace} logs ${name}`;
+  const again = said.includes(READ_ONLY) ? `; when it can be written: kubectl -n ${namespace} delete pod ${name}` : '';
+  return `its agent cannot clean it: ${said}${again}`;
+}
+
+function isCleaning({metadata, spec}: Pod): boolean {
+  const args = spec?.containers?.find(({name}) => name === 'agent')?.args;
+  return isToRemove(args) && metadata.deletionTimestamp === undefined;
 }
 
 function stateOf(node: string, pod: Pod, nodes: readonly Node[]): NodeRemoval {
   const isNodeReady = holds(nodes.find(({metadata}) => metadata.name === node)?.status?.conditions, 'Ready');
   if (!isNodeReady) return {node, clean: false, why: NOT_READY};
-  const args = pod.spec?.containers?.find(({name}) => name === 'agent')?.args;
-  if (!isToRemove(args) || pod.metadata.deletionTimestamp !== undefined)
-    return {node, clean: false, why: 'its agent ends'};
+  if (!isCleaning(pod)) return {node, clean: false, why: 'its agent ends'};
   if (holds(pod.status?.conditions, 'Ready')) return {node, clean: true, why: undefined};
-  return {
-    node,
-    clean: false,
-    why: `its agent cleans: kubectl -n ${pod.metadata.namespace ?? ''} logs ${pod.metadata.name ?? ''}`,
-  };
+  return {node, clean: false, why: CLEANS};
 }

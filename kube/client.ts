@@ -267,7 +267,8 @@ async function failureOf(response: IncomingMessage, asked: string, signal: Abort
   try {
     body = JSON.parse(text.toString('utf8'));
   } catch {
-    body = undefined; // a proxy in between speaks HTML
+    // A proxy in between speaks HTML.
+    if (response.headers['content-type']?.startsWith('text/plain') === true) body = text.toString('utf8');
   }
   return errorOfStatus(code, body, asked, response.headers['retry-after']);
 }

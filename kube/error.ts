@@ -7,6 +7,7 @@ export interface KubeCause {
 export interface KubeErrorOptions extends ErrorOptions {
   readonly retryAfterMs?: number | undefined;
   readonly causes?: readonly KubeCause[];
+  readonly text?: string | undefined;
 }
 
 /**
@@ -24,6 +25,8 @@ export class KubeError extends Error {
   /** When the server wants to be asked again. */
   readonly retryAfterMs: number | undefined;
   readonly causes: readonly KubeCause[];
+  /** What came in place of the API's JSON, if it was plain text: behind `pods/proxy` a pod's own words. */
+  readonly text: string | undefined;
 
   constructor(code: number, reason: string, message: string, options: KubeErrorOptions = {}) {
     super(message, options);
@@ -31,6 +34,7 @@ export class KubeError extends Error {
     this.reason = reason;
     this.retryAfterMs = options.retryAfterMs;
     this.causes = options.causes ?? [];
+    this.text = options.text;
   }
 }
 
@@ -64,6 +68,7 @@ const MAX_CAUSES = 32;
  * @param asked `GET /api/v1/…`, for answers that say nothing themselves.
  */
 export function errorOfStatus(code: number, body: unknown, asked: string, retryAfter?: string): KubeError {
+  const plain = typeof body === 'string' ? body.slice(0, MAX_MESSAGE).trim() : undefined;
   const status = (typeof body === 'object' && body !== null ? body : {}) as Status;
   const text = typeof status.message === 'string' && status.message !== '' ? status.message : `${asked}: HTTP ${code}`;
   const seconds = retryAfter ?? status.details?.retryAfterSeconds;
@@ -72,6 +77,7 @@ export function errorOfStatus(code: number, body: unknown, asked: string, retryA
   return new KubeError(code, reason, text.slice(0, MAX_MESSAGE), {
     retryAfterMs: toMs(seconds),
     causes: causesOf(status.details?.causes),
+    text: plain === '' ? undefined : plain,
   });
 }
 

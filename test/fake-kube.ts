@@ -32,6 +32,8 @@ export class FakeKube implements AsyncDisposable {
   readonly requests: string[] = [];
   /** Answers of reviews and the like, by path: `POST` gets the body and says what comes back; a text comes as it is. */
   readonly answers = new Map<string, (body: Record<string, unknown>) => object | string>();
+  /** What answers 503 in its own words, by path, as a pod behind `proxy` does. */
+  readonly refusals = new Map<string, string>();
   /** Watches are accepted and then say nothing. */
   silent = false;
   /** What a request has to carry as `authorization`, if anything. */
@@ -169,6 +171,8 @@ export class FakeKube implements AsyncDisposable {
     response: ServerResponse,
     type: string,
   ): void {
+    const refusal = this.refusals.get(pathname);
+    if (refusal !== undefined) return void response.writeHead(503, {'content-type': 'text/plain'}).end(refusal);
     const answer = this.answers.get(pathname);
     if (answer) return send(response, method === 'POST' ? 201 : 200, answer(body));
     const isObject = this.#objects.has(pathname);
