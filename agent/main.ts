@@ -29,6 +29,7 @@ import {keepNode, prepareNode, whyNotClean, type NodePart} from './node/keep.ts'
 import {Puller} from './pull/puller.ts';
 import {openStore, type DiskStore} from './store/disk-store.ts';
 import {VERSION} from './version.ts';
+import {keepTicksFast} from '../proc/ticks.ts';
 import {settleHeap} from './young.ts';
 
 /** The parts of a running agent. */
@@ -59,6 +60,7 @@ interface Agent {
  */
 export async function runAgent(config: AgentConfig, load: () => Promise<AgentConfig>): Promise<number> {
   const stop = stopSignal();
+  keepTicksFast();
   let onReload = (): unknown => undefined; // before there is something to reload, SIGHUP must not end us
   process.on('SIGHUP', () => onReload());
   const agent = await newAgent(config);

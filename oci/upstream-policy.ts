@@ -19,8 +19,19 @@ const DEFAULTS: Policy = {
 };
 
 const policies = new WeakMap<UpstreamConfig, Policy>();
+/** Configured upstreams → repository, an object that lives as long as its requests repeat → policy. */
+const found = new WeakMap<readonly UpstreamConfig[], WeakMap<RepositoryName, Policy>>();
 
+/** @param upstreams never changed: a reload brings others. */
 export function policyFor(upstreams: readonly UpstreamConfig[], name: RepositoryName): Policy {
+  let byName = found.get(upstreams);
+  if (byName === undefined) found.set(upstreams, (byName = new WeakMap()));
+  let policy = byName.get(name);
+  if (policy === undefined) byName.set(name, (policy = lookUp(upstreams, name)));
+  return policy;
+}
+
+function lookUp(upstreams: readonly UpstreamConfig[], name: RepositoryName): Policy {
   const match = matchUpstream(upstreams, name);
   if (match === undefined) return DEFAULTS;
   const known = policies.get(match);

@@ -6,6 +6,7 @@ import {newAdmin} from '../proc/admin.ts';
 import {onBug, stopSignal} from '../proc/lifetime.ts';
 import {listen, type Listening} from '../proc/listen.ts';
 import {newLog, type ProcessLog} from '../proc/log.ts';
+import {keepTicksFast} from '../proc/ticks.ts';
 import {VERSION} from '../proc/version.ts';
 import {newReviewHandler, type SharedContext} from './admission/handler.ts';
 import {Load} from './admission/load.ts';
@@ -41,6 +42,7 @@ interface Webhook {
  */
 export async function runWebhook(config: WebhookConfig, load: () => Promise<WebhookConfig>): Promise<number> {
   const stop = stopSignal();
+  keepTicksFast();
   let onReload = (): unknown => undefined; // before there is something to reload, SIGHUP must not end us
   process.on('SIGHUP', () => onReload());
   const webhook = await newWebhook(config);

@@ -92,22 +92,57 @@ export class Exchange {
     }
     if (aborted) metrics.clientAborts.inc({kind});
     if (this.staleBecause !== undefined) metrics.stale.inc({upstream, reason: this.staleBecause});
-    const fields = {
-      id: this.requestId,
+    const outcome = renderOutcome({
       method: this.method,
       who: this.identity,
       status: code,
       bytes: this.sentBytes,
-      seconds: Math.round(seconds * 1e6) / 1e6,
       result,
       source: this.sentBytes > 0 ? this.source : undefined,
       reason: this.staleBecause === undefined ? this.reason : `stale: ${this.staleBecause}`,
       brokenOff: this.brokenOff || undefined,
       aborted: aborted || undefined,
       agent: clientFamily(this.#req.headers['user-agent']),
-    };
-    log.access(fields, subject.rendered);
+    });
+    log.access({id: this.requestId, seconds: Math.round(seconds * 1e6) / 1e6}, subject.rendered + outcome);
   }
+}
+
+/** What an access line says of how a request ended. */
+type Outcome = {
+  readonly method: string;
+  readonly who: string | undefined;
+  readonly status: number;
+  readonly bytes: number;
+  readonly result: Result;
+  readonly source: ByteSource | undefined;
+  readonly reason: string | undefined;
+  readonly brokenOff: true | undefined;
+  readonly aborted: true | undefined;
+  readonly agent: string | undefined;
+};
+
+let latest: {readonly outcome: Outcome; readonly rendered: string} | undefined;
+
+/** Rendering costs more than comparing: requests mostly end as the last one did. */
+function renderOutcome(outcome: Outcome): string {
+  if (latest === undefined || !isSame(latest.outcome, outcome)) latest = {outcome, rendered: renderFields(outcome)};
+  return latest.rendered;
+}
+
+function isSame(a: Outcome, b: Outcome): boolean {
+  return (
+    a.method === b.method &&
+    a.who === b.who &&
+    a.status === b.status &&
+    a.bytes === b.bytes &&
+    a.result === b.result &&
+    a.source === b.source &&
+    a.reason === b.reason &&
+    a.brokenOff === b.brokenOff &&
+    a.aborted === b.aborted &&
+    a.agent === b.agent
+  );
 }
 
 let counter = 0;

@@ -36,7 +36,7 @@ export function newRegistry(
   };
   return (req, res) => {
     const exchange = new Exchange(req, res);
-    res.once('close', () => {
+    res.on('close', () => {
       exchange.finish(parts.metrics, parts.log);
     });
     try {

@@ -31,11 +31,16 @@ export class Memory {
   }
   /** `undefined`: not in memory. An empty list: there are none. */
   links(digest: Digest, name: RepositoryName | undefined): readonly Link[] | undefined {
-    return this.#links.get(digest)?.get(placeOf(name));
+    return this.#links.get(digest)?.get(name === undefined ? EVERYWHERE : keysOf(name).place);
   }
   /** `undefined`: not in memory. */
   tag(name: RepositoryName, tag: string, authority: Authority): {readonly record: TagRecord | undefined} | undefined {
-    return this.#tags.get(tagKey(name, tag, authority));
+    const keys = keysOf(name);
+    if (keys.tag !== tag) {
+      keys.tag = tag;
+      for (const each of AUTHORITIES) keys.tags[each] = tagKey(name, tag, each);
+    }
+    return this.#tags.get(keys.tags[authority]);
   }
 
   keepRow(row: BlobRow): void {
@@ -97,9 +102,25 @@ export class Memory {
   }
 }
 
+const EVERYWHERE = 'everywhere';
+const AUTHORITIES = ['anonymous', 'node'] as const;
+
+/** By repository, an object that lives as long as its requests repeat: its keys are put together and hashed once. */
+const keysByName = new WeakMap<
+  RepositoryName,
+  {readonly place: string; tag: string; readonly tags: Record<Authority, string>}
+>();
+
+function keysOf(name: RepositoryName) {
+  let known = keysByName.get(name);
+  if (known === undefined)
+    keysByName.set(name, (known = {place: placeOf(name), tag: '', tags: {anonymous: '', node: ''}}));
+  return known;
+}
+
 // A space is in none of registry, repository and tag (A-010 ff.).
 function placeOf(name: RepositoryName | undefined): string {
-  return name === undefined ? 'everywhere' : `${name.registry} ${name.repository}`;
+  return name === undefined ? EVERYWHERE : `${name.registry} ${name.repository}`;
 }
 
 function tagKey(name: RepositoryName, tag: string, authority: Authority): string {
