@@ -82,6 +82,9 @@ async function comesAndGoes(rig: ClusterRig, overlay: Overlay): Promise<void> {
   await rig.kubernetes.kubectl(['apply', '-k', folder]);
   await rig.kubernetes.kubectl(['diff', '-k', folder]); // exits with 1 if there is any
 
+  // What every page of ours tells people to look at.
+  assert.match(await rig.kubernetes.kubectl(['-n', NAMESPACE, 'logs', 'ds/noost-agent']), /ready on 127\.0\.0\.1:5055/);
+
   const image = await rig.push(rig.hub, `library/${name}`);
   await rig.hub.takeEntries();
   const servedBefore = await rig.served();
