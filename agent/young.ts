@@ -5,8 +5,12 @@
  * young generation as large as suits them.
  */
 const COLLECT_BYTES = 16 * 1024 * 1024;
-/** What the agent's process is started with, wherever it is (agent/handover.ts). */
-export const YOUNG_FLAGS: readonly string[] = ['--max-semi-space-size=4', '--expose-gc'];
+/**
+ * What the agent's process is started with, wherever it is (agent/handover.ts). V8 marks the heap when it has grown by so
+ * much, chunks counted, since it did so last: by itself it would choose a few megabytes, less than hangs on chunks that
+ * wait to be collected.
+ */
+export const YOUNG_FLAGS: readonly string[] = ['--max-semi-space-size=4', '--expose-gc', '--heap-growing-percent=200'];
 
 let receivedBytes = 0;
 
