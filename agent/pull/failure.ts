@@ -31,3 +31,10 @@ export function answerFor(error: unknown, asked: Asked, registry: string): unkno
 function messageOf({registry, message}: UpstreamError): string {
   return message.includes(registry) ? message : `${registry}: ${message}`;
 }
+
+/** A body's error is the connection's, unless the client named it already. */
+export function brokenBody(error: Error | undefined, registry: string): Error {
+  if (error instanceof UpstreamError || error instanceof IntegrityError) return error;
+  const what = error === undefined ? 'The connection closed before the blob was complete' : 'The connection broke';
+  return new UpstreamError('down', registry, what, {cause: error});
+}

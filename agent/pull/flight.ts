@@ -2,6 +2,7 @@ import {setTimeout as delay} from 'node:timers/promises';
 import {IntegrityError, UpstreamError} from '../../oci/error.ts';
 import type {Authority, BlobAnswer, Source} from '../../oci/source.ts';
 import {StoreFullError, type Ingest, type Link, type Store} from '../store/contract.ts';
+import {brokenBody} from './failure.ts';
 import type {FlightHead, Followed} from './followed.ts';
 import {untilAborted} from './manifests.ts';
 import {openFirst, type BlobPlan} from './plan.ts';
@@ -225,7 +226,7 @@ export class Flight {
       // is sent them (docs/performance.md).
       bufferBytes: () => (ingest.writtenBytes > begun ? this.#deps.bufferBytes() : 1),
       signal: this.#stop.signal,
-      broken: (error) => asUpstreamError(error, registry),
+      broken: (error) => brokenBody(error, registry),
       write: (batch, bytes) => this.#append(ingest, batch, bytes),
     });
     if (this.#sizeBytes !== undefined && ingest.writtenBytes < this.#sizeBytes)
@@ -293,11 +294,4 @@ export class Flight {
     }, UNREAD_MS);
     this.#unread.unref();
   }
-}
-
-/** A body's error is the connection's, unless the client named it already. */
-function asUpstreamError(error: Error | undefined, registry: string): Error {
-  if (error instanceof UpstreamError || error instanceof IntegrityError) return error;
-  const what = error === undefined ? 'The connection closed before the blob was complete' : 'The connection broke';
-  return new UpstreamError('down', registry, what, {cause: error});
 }
