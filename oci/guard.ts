@@ -11,7 +11,7 @@ import {
   type AddressClass,
   type AddressRange,
 } from './address.ts';
-import {Semaphore} from './semaphore.ts';
+import {Lookups, type Resolve} from './lookups.ts';
 
 /** What led us to a host: its place in a request, for messages and the metric `ssrf_denied_total{where}`. */
 export type Where = 'upstream' | 'redirect' | 'realm';
@@ -38,20 +38,14 @@ export interface OwnAddress {
   readonly port: number;
 }
 
-export type Resolve = (hostname: string) => Promise<readonly LookupAddress[]>;
-
 const CLUSTER_NAMES = /(?:^|\.)(?:svc|cluster\.local|localhost|localdomain)$|\.svc\./;
 const METADATA_NAMES = /^(?:metadata|instance-data)(?:\.|$)|(?:^|\.)kubernetes\.default$/;
-
-/** Of the eight threads of sixteen that libuv gives to look-ups; a name server that is silent holds one for ten seconds. */
-const MAX_LOOKUPS = 6;
 
 /** Keeps requests from going where only this machine should be able to go (design §4.1, D-010…D-016). */
 export class Guard {
   readonly #own: readonly OwnAddress[];
   readonly #resolve: Resolve;
-  /** Names that nobody configured may be anyone's: they must not take all the threads that names are looked up in. */
-  readonly #lookups = new Semaphore(MAX_LOOKUPS);
+  readonly #lookups: Lookups;
   readonly #denied: (where: Where) => void;
   readonly #deniedRanges: readonly AddressRange[];
   /** Hostname → class of what it last resolved to. Only of configured hosts, so bounded. */
@@ -66,6 +60,7 @@ export class Guard {
   }) {
     this.#own = options.own;
     this.#resolve = options.resolve ?? resolveAll;
+    this.#lookups = new Lookups(this.#resolve);
     this.#denied = options.denied ?? (() => {});
     this.#deniedRanges = (options.deniedRanges ?? []).map(parseRange);
   }
@@ -97,8 +92,7 @@ export class Guard {
   }
 
   async #resolveChecked(hostname: string, port: number, reach: Reach): Promise<readonly LookupAddress[]> {
-    const ask = (): Promise<readonly LookupAddress[]> => this.#resolve(hostname);
-    const addresses = reach.anywhere ? await ask() : await this.#lookups.run(ask);
+    const addresses = reach.anywhere ? await this.#resolve(hostname) : await this.#lookups.find(hostname);
     const [first] = addresses;
     if (!first) throw Object.assign(new Error('Name has no address'), {code: 'ENOTFOUND'});
     for (const {address} of addresses) this.#checkAddress(address, port, reach);

@@ -3,7 +3,8 @@ import {Credentials, KeyedLogins, type CredentialSource} from './credentials.ts'
 import type {Login} from './docker-config.ts';
 import {Endpoint} from './endpoint.ts';
 import {UpstreamError} from './error.ts';
-import {Guard, type OwnAddress, type Resolve, type Where} from './guard.ts';
+import {Guard, type OwnAddress, type Where} from './guard.ts';
+import type {Resolve} from './lookups.ts';
 import type {ProxyEnv} from './proxy.ts';
 import {DOCKER_HUB, parseRegistry} from './reference.ts';
 import type {RepositoryName, Upstream} from './source.ts';

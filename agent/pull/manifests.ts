@@ -3,10 +3,11 @@ import {childrenOf, readManifest, type Manifest} from '../../oci/descriptor.ts';
 import type {Digest} from '../../oci/digest.ts';
 import {UpstreamError} from '../../oci/error.ts';
 import {isSchema1} from '../../oci/media-type.ts';
+import {Once} from '../../oci/once.ts';
 import type {Authority, ManifestAnswer, RepositoryName} from '../../oci/source.ts';
 import {sees, usableLink} from '../access/links.ts';
 import type {PullRights} from '../access/caller.ts';
-import {asksAs, keyOf, Once, type PullContext} from './context.ts';
+import {asksAs, keyOf, type PullContext} from './context.ts';
 import type {Denied} from './denied.ts';
 
 /** A manifest's bytes, exactly as they came (P-06). */

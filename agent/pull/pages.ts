@@ -1,9 +1,10 @@
 import {LRUCache} from 'lru-cache';
 import type {Digest} from '../../oci/digest.ts';
 import {UpstreamError} from '../../oci/error.ts';
+import {Once} from '../../oci/once.ts';
 import type {Page, RepositoryName} from '../../oci/source.ts';
 import type {PullRights} from '../access/caller.ts';
-import {asksAs, keyOf, Once, type PullContext} from './context.ts';
+import {asksAs, keyOf, type PullContext} from './context.ts';
 import type {Denied} from './denied.ts';
 import {untilAborted} from './manifests.ts';
 import {staleForMs} from '../../oci/upstream-policy.ts';

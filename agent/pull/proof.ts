@@ -1,9 +1,10 @@
 import type {Readable} from 'node:stream';
 import type {Digest} from '../../oci/digest.ts';
 import {UpstreamError} from '../../oci/error.ts';
+import {Once} from '../../oci/once.ts';
 import type {Authority} from '../../oci/source.ts';
 import type {BlobRecord} from '../store/contract.ts';
-import {keyOf, Once, type PullContext} from './context.ts';
+import {keyOf, type PullContext} from './context.ts';
 import type {Denied} from './denied.ts';
 import {openFirst, type BlobPlan} from './plan.ts';
 

@@ -1,10 +1,11 @@
 import {setTimeout as delay} from 'node:timers/promises';
 import type {Digest} from '../../oci/digest.ts';
 import {UpstreamError} from '../../oci/error.ts';
+import {Once} from '../../oci/once.ts';
 import type {Authority, ManifestHead, RepositoryName} from '../../oci/source.ts';
 import type {PullRights} from '../access/caller.ts';
 import type {TagRecord} from '../store/contract.ts';
-import {asksAs, keyOf, Once, type PullContext} from './context.ts';
+import {asksAs, keyOf, type PullContext} from './context.ts';
 import type {Denied} from './denied.ts';
 import {untilAborted, type ManifestContent, type Manifests} from './manifests.ts';
 import {staleForMs} from '../../oci/upstream-policy.ts';
