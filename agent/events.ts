@@ -44,7 +44,7 @@ export function newEvents(metrics: Metrics, log: Log, now: () => number = () => 
       },
     },
     flight: {
-      received: (source, bytes) => metrics.upstreamBytes.inc({source}, bytes),
+      received: (source, bytes) => metrics.received(source, bytes),
       resumed: () => metrics.resumes.inc({side: 'upstream'}),
       failed: (reason) => {
         metrics.fillFailures.inc({reason});

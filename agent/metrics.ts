@@ -1,3 +1,4 @@
+import type {Source} from '../oci/source.ts';
 import {Registry, collectDefaultMetrics} from 'prom-client';
 import {newMetricPage} from '../proc/metric-page.ts';
 import type {Times} from '../proc/tally.ts';
@@ -95,7 +96,7 @@ export class Metrics {
     'From a request to an upstream to the headers of its answer',
     ['upstream'],
   );
-  readonly upstreamBytes = this.#page.counter('upstream_bytes_total', 'Bytes of blobs received, by kind of source', [
+  readonly #upstreamBytes = this.#page.tallied('upstream_bytes_total', 'Bytes of blobs received, by kind of source', [
     'source',
   ]);
   readonly rateLimitRemaining = this.#page.gauge(
@@ -185,6 +186,7 @@ export class Metrics {
   readonly #buildInfo = this.#page.gauge('build_info', 'Always 1; the labels say what runs', ['version', 'node']);
   readonly #answers = new Map<string, Answers>();
   #latest: Answers | undefined;
+  readonly #received = new Map<Source['kind'], {count: number}>();
   readonly #sent = new Map<ByteSource, {readonly sent: {count: number}; readonly saved: {count: number}}>();
 
   constructor(version: string) {
@@ -196,7 +198,10 @@ export class Metrics {
       this.#savedBytes.inc({source}, 0);
       this.#sent.set(source, {sent: this.#responseBytes.tally({source}), saved: this.#savedBytes.tally({source})});
     }
-    for (const source of ['upstream', 'mirror', 'peer', 'hosted']) this.upstreamBytes.inc({source}, 0);
+    for (const source of ['upstream', 'mirror', 'peer', 'hosted'] as const) {
+      this.#upstreamBytes.inc({source}, 0);
+      this.#received.set(source, this.#upstreamBytes.tally({source}));
+    }
     for (const reason of ['integrity', 'upstream', 'store', 'abandoned']) this.fillFailures.inc({reason}, 0);
     for (const reason of ['full', 'never', 'proof']) this.bypasses.inc({reason}, 0);
     for (const reason of ['size', 'free', 'idle', 'removed']) {
@@ -236,6 +241,12 @@ export class Metrics {
       this.#answers.set(key, answers); // as bounded as the labels are
     }
     return (this.#latest = answers);
+  }
+
+  /** Bytes of a blob, from whatever kind of source. */
+  received(source: Source['kind'], bytes: number): void {
+    const tally = this.#received.get(source);
+    if (tally !== undefined) tally.count += bytes; // all kinds are there from the start
   }
 
   /** Bytes of a body. What came from the cache, or arrived for somebody else anyway, no upstream sent for this client. */
