@@ -9,6 +9,7 @@ import {newAdmin} from '../proc/admin.ts';
 import {onBug, stopSignal} from '../proc/lifetime.ts';
 import {listen, type Listening} from '../proc/listen.ts';
 import {newLog, type ProcessLog} from '../proc/log.ts';
+import {keepTicksFast} from '../proc/ticks.ts';
 import {SOCKET_NAME} from './api/socket.ts';
 import {needRestart} from './config/reload.ts';
 import type {AgentConfig} from './config/shape.ts';
@@ -29,7 +30,6 @@ import {keepNode, prepareNode, whyNotClean, type NodePart} from './node/keep.ts'
 import {Puller} from './pull/puller.ts';
 import {openStore, type DiskStore} from './store/disk-store.ts';
 import {VERSION} from './version.ts';
-import {keepTicksFast} from '../proc/ticks.ts';
 import {settleHeap} from './young.ts';
 
 /** The parts of a running agent. */

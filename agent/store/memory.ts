@@ -31,16 +31,11 @@ export class Memory {
   }
   /** `undefined`: not in memory. An empty list: there are none. */
   links(digest: Digest, name: RepositoryName | undefined): readonly Link[] | undefined {
-    return this.#links.get(digest)?.get(name === undefined ? EVERYWHERE : keysOf(name).place);
+    return this.#links.get(digest)?.get(placeOf(name));
   }
   /** `undefined`: not in memory. */
   tag(name: RepositoryName, tag: string, authority: Authority): {readonly record: TagRecord | undefined} | undefined {
-    const keys = keysOf(name);
-    if (keys.tag !== tag) {
-      keys.tag = tag;
-      for (const each of AUTHORITIES) keys.tags[each] = tagKey(name, tag, each);
-    }
-    return this.#tags.get(keys.tags[authority]);
+    return this.#tags.get(tagKey(name, tag, authority));
   }
 
   keepRow(row: BlobRow): void {
@@ -102,27 +97,36 @@ export class Memory {
   }
 }
 
-const EVERYWHERE = 'everywhere';
-const AUTHORITIES = ['anonymous', 'node'] as const;
-
-/** By repository, an object that lives as long as its requests repeat: its keys are put together and hashed once. */
-const keysByName = new WeakMap<
-  RepositoryName,
-  {readonly place: string; tag: string; readonly tags: Record<Authority, string>}
->();
-
-function keysOf(name: RepositoryName) {
-  let known = keysByName.get(name);
-  if (known === undefined)
-    keysByName.set(name, (known = {place: placeOf(name), tag: '', tags: {anonymous: '', node: ''}}));
-  return known;
+interface Keys {
+  readonly place: string;
+  /** The tag that was asked for last, with its key for each authority: requests that repeat have one tag. */
+  tag: string | undefined;
+  readonly tags: Record<Authority, string>;
 }
 
+/** By repository, an object that lives as long as its requests repeat: its keys are put together and hashed once. */
+const keysByName = new WeakMap<RepositoryName, Keys>();
+
 // A space is in none of registry, repository and tag (A-010 ff.).
+function keysOf(name: RepositoryName): Keys {
+  let keys = keysByName.get(name);
+  if (keys === undefined) {
+    keys = {place: `${name.registry} ${name.repository}`, tag: undefined, tags: {anonymous: '', node: ''}};
+    keysByName.set(name, keys);
+  }
+  return keys;
+}
+
 function placeOf(name: RepositoryName | undefined): string {
-  return name === undefined ? EVERYWHERE : `${name.registry} ${name.repository}`;
+  return name === undefined ? 'everywhere' : keysOf(name).place;
 }
 
 function tagKey(name: RepositoryName, tag: string, authority: Authority): string {
-  return `${name.registry} ${name.repository} ${tag} ${authority}`;
+  const keys = keysOf(name);
+  if (keys.tag !== tag) {
+    keys.tag = tag;
+    keys.tags.anonymous = `${keys.place} ${tag} anonymous`;
+    keys.tags.node = `${keys.place} ${tag} node`;
+  }
+  return keys.tags[authority];
 }
