@@ -6,6 +6,7 @@ import type {BlobFile} from '../blob-file.ts';
 import type {LoadReport} from '../generator.ts';
 import {boundGoal, quotient, type Lookup} from '../goal.ts';
 import {Link} from '../link.ts';
+import {touchMemory} from '../memory.ts';
 import {runCommand} from '../run-command.ts';
 import type {Scenario} from '../scenario.ts';
 import {Upstream} from '../upstream.ts';
@@ -101,6 +102,7 @@ async function cold(context: Context, of: string, contestant: Contestant, place:
     .map((blob) => ({path: running.path('blobs', blob.digest), reference: blob.path}));
   await context.load(running, others, {inside: place.network ?? []});
   const steps = [{path: running.path('blobs', digest), reference}];
+  await touchMemory(context.dataset.large.sizeBytes);
   const round = await context.round(of, name, running, () =>
     context.load(running, steps, {inside: place.network ?? [], deadlineSeconds: 300}),
   );
@@ -115,6 +117,7 @@ async function direct(
   const {dataset, generator} = context;
   const steps = [{path: `/v2/${dataset.repository}/blobs/${dataset.large.digest}`, reference: dataset.large.path}];
   const {host, port} = upstream;
+  await touchMemory(dataset.large.sizeBytes);
   context.results.add(
     of,
     'direct',
@@ -129,6 +132,7 @@ function timesOf({latencyMs, firstByteMs}: LoadReport): {readonly firstByte: num
 /** What any cache has to do with the same bytes. */
 async function yardstick(context: Context, of: string, name: string): Promise<void> {
   const {large} = context.dataset;
+  await touchMemory(large.sizeBytes);
   const lastByte = name === 'sha256' ? await hash(large) : await write(large, await context.folder('write'));
   context.results.add(of, name, {lastByte});
 }

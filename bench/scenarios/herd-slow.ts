@@ -1,5 +1,6 @@
 import type {Contestant} from '../contestants/contestant.ts';
 import {peakOf, type Context} from '../context.ts';
+import {touchMemory} from '../memory.ts';
 import {boundGoal, quotient} from '../goal.ts';
 import type {Scenario} from '../scenario.ts';
 
@@ -64,6 +65,7 @@ async function measure(context: Context, contestant: Contestant, of: string, slo
     barrier: true,
     deadlineSeconds: 300,
   };
+  await touchMemory(sizeBytes);
   const round = await context.round(of, name, running, () => context.load(running, steps, options));
   const {latencyMs} = round.report;
   const upstreamShare = (await context.upstream.sentBytes(before)) / sizeBytes;

@@ -1,5 +1,6 @@
 import type {Contestant, Running} from '../contestants/contestant.ts';
 import {peakOf, type Context} from '../context.ts';
+import {touchMemory} from '../memory.ts';
 import {boundGoal, limitGoal, quotient} from '../goal.ts';
 import type {Scenario} from '../scenario.ts';
 
@@ -49,6 +50,7 @@ async function measure(context: Context, contestant: Contestant | undefined): Pr
   const {name} = contestant;
   await using running = await contestant.start(await context.site(name));
   const before = (await context.upstream.sent()).length;
+  await touchMemory(context.dataset.herd.sizeBytes);
   await ask(context, running, name, COLD);
   const sent = await context.upstream.sentBytes(before);
   context.results.add(COLD, name, {upstreamShare: sent / context.dataset.herd.sizeBytes});

@@ -1,3 +1,4 @@
+import {touchMemory} from '../memory.ts';
 import {REGISTRIES} from '../contestants/registries.ts';
 import type {Running} from '../contestants/contestant.ts';
 import {cpuOf, peakOf, type Context} from '../context.ts';
@@ -47,6 +48,7 @@ export const push: Scenario = {
 
 async function large(context: Context, name: string, running: Running): Promise<void> {
   const {dataset} = context;
+  await touchMemory(dataset.large.sizeBytes);
   const round = await context.round(LARGE, name, running, () => pushLarge(running, dataset.repository, dataset.large));
   const {bytes, seconds} = round.report;
   context.results.add(LARGE, name, {throughput: bytes / seconds / 1e9, ...cpuOf(round), ...peakOf(round)});
