@@ -18,6 +18,9 @@ export interface Http1Request {
   readonly failure: (error: unknown) => Error;
 }
 
+/** One chunk as it comes from a socket: what nobody reads yet is not to be read ahead of what somebody waits for. */
+const HELD_BYTES = 64 * 1024;
+
 /** One exchange over HTTP/1.1: no redirect followed, nothing decoded, the body paused until it is read. */
 export function sendHttp1(dispatcher: Dispatcher, request: Http1Request): Promise<HttpReply> {
   return new Promise((resolve, reject) => {
@@ -88,7 +91,7 @@ class Body extends Readable {
   #whole = false;
 
   constructor(controller: Dispatcher.DispatchController) {
-    super({highWaterMark: 256 * 1024});
+    super({highWaterMark: HELD_BYTES});
     this.#controller = controller;
     this.on('error', () => {}); // it may break before its reader listens; the reader still finds it broken
   }

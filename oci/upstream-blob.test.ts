@@ -24,6 +24,15 @@ test('a blob comes whole, by GET alone (P-18)', async () => {
   assert.equal(rig.fake.requests[0]?.headers.range, undefined);
 });
 
+test('of a blob that nobody reads yet no more than two chunks are held', async () => {
+  await using rig = await newUpstreamRig();
+  const digest = rig.fake.content.addBlob('acme/app', Buffer.alloc(4 << 20));
+  const {body} = await rig.source().open(digest, 0, ask());
+  await delay(200);
+  assert.ok(body.readableLength > 0 && body.readableLength <= 128 << 10, String(body.readableLength));
+  assert.equal((await buffer(body)).length, 4 << 20);
+});
+
 test('a redirect to storage is followed without credentials, hop or cookies, and asked anew each time (P-19, C-051)', async () => {
   await using rig = await newBlobRig({auth: 'basic', login: true, redirectBlobs: true});
   for (const offset of [0, 7]) {

@@ -1,4 +1,3 @@
-import {lstat} from 'node:fs/promises';
 import {type Digest, digestOf, splitDigest} from '../../oci/digest.ts';
 import type {Authority, RepositoryName} from '../../oci/source.ts';
 import {fault} from '../../proc/fault.ts';
@@ -98,8 +97,8 @@ export class LocalStore implements Store {
 
   async leftover(digest: Digest, owner?: string): Promise<number> {
     if (this.#disk.shelf.ingests.has(digest)) return 0;
-    const stat = await lstat(this.#disk.folder.part(digest, owner)).catch(() => undefined); // none mostly
-    return resumableBytes(stat?.size ?? 0);
+    this.#disk.room.lookAhead();
+    return resumableBytes(this.#disk.leftovers.sizeOf(this.#disk.folder.part(digest, owner)));
   }
 
   async ingest(digest: Digest, sizeBytes: number | undefined, owner?: string): Promise<DiskIngest> {

@@ -117,6 +117,11 @@ export class Room {
     return (await this.#alone(async () => await this.#drop(bytes, 'free'))) > 0;
   }
 
+  /** Looks at the disk while the caller asks elsewhere how much room it needs: then nobody waits for it. */
+  lookAhead(): void {
+    this.#look().catch(() => undefined); // who reserves looks again, and is told
+  }
+
   async freeBytes(): Promise<number> {
     await this.#look();
     return this.#freeBytes + this.#unwrittenBytes;

@@ -38,9 +38,14 @@ export class SideFiles {
     while (this.#files.size > this.#limits.maxFiles || this.#bytes > this.#limits.maxBytes) this.dropOldest();
   }
 
+  /** 0 for one that is not here. */
+  sizeOf(path: string): number {
+    return this.#files.get(path)?.sizeBytes ?? 0;
+  }
+
   /** The file is somebody's again, or is gone. @returns its size. */
   take(path: string): number {
-    const sizeBytes = this.#files.get(path)?.sizeBytes ?? 0;
+    const sizeBytes = this.sizeOf(path);
     this.#files.delete(path);
     this.#bytes -= sizeBytes;
     return sizeBytes;
