@@ -9,17 +9,25 @@ export interface Native {
   sendfileNow(out: number, file: number, at: number, length: number): number;
   readonly resident: Resident;
   dup(fd: number): number;
+  /**
+   * For a connection that does not leave the machine: no network, no congestion. Where the system's control is BBR, it
+   * would pace it by timers (docs/performance.md). Reno is in every kernel, open to everybody, and only counts losses.
+   */
+  ignoreCongestion(fd: number): void;
   /** Ends both directions, so that a call under way on the descriptor returns. */
   shutdown(fd: number): void;
 }
 
 const SHUT_RDWR = 2;
+/** `IPPROTO_TCP` and `TCP_CONGESTION`. @see tcp(7) */
+const [TCP, CONGESTION] = [6, 13];
+const RENO = Buffer.from('reno');
 /** Calls that may be in the thread pool at one time keep their memory, or each would map and unmap it anew (measured). */
 const RESIDENT_CALLS = 16;
 
 /**
  * `undefined` where they cannot be had (another platform, no prebuilt library): streams do instead.
- * @see sendfile(2), dup(2), shutdown(2)
+ * @see sendfile(2), dup(2), setsockopt(2), shutdown(2)
  */
 export function loadNative(): Native | undefined {
   if (process.platform !== 'linux') return undefined;
@@ -29,6 +37,7 @@ export function loadNative(): Native | undefined {
     const sendfile = libc.func('intptr_t sendfile(int out, int file, int64_t *offset, size_t length)');
     const dup = libc.func('int dup(int fd)');
     const shutdown = libc.func('int shutdown(int fd, int how)');
+    const setsockopt = libc.func('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)');
     const offset = new BigInt64Array(1);
     return {
       sendfile: (out, file, at, length) =>
@@ -44,6 +53,9 @@ export function loadNative(): Native | undefined {
       },
       resident: newResident(libc),
       dup: (fd) => dup(fd) as number,
+      ignoreCongestion: (fd) => {
+        setsockopt(fd, TCP, CONGESTION, RENO, RENO.length); // a kernel that refuses has its reasons: only slower
+      },
       shutdown: (fd) => {
         shutdown(fd, SHUT_RDWR);
       },

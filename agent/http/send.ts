@@ -74,6 +74,9 @@ export class Sender {
     try {
       const plain = this.#native === undefined ? undefined : descriptorOf(socket);
       if (plain === undefined || this.#native === undefined) return await transfer.stream(span, span.start);
+      // Only for one alone: of several, what is sent and not yet taken would not fit into the processor's cache.
+      if (this.#active.size === 1 && span.end - span.start > SENDFILE_BYTES && isLocal(socket))
+        this.#native.ignoreCongestion(plain);
       return await transfer.sendfile(span, this.#native, plain, this.#calls);
     } finally {
       this.#active.delete(transfer);
@@ -277,6 +280,11 @@ async function socketOf(res: ServerResponse): Promise<Socket> {
     res.off('socket', resolve);
     res.off('close', closed);
   }
+}
+
+/** Whether both ends are on this machine: the kernel then takes the address asked for as the asker's, too. */
+function isLocal({localAddress, remoteAddress}: Socket): boolean {
+  return localAddress !== undefined && localAddress === remoteAddress;
 }
 
 /** The number of a plain TCP or unix socket; `undefined` for TLS. Node has no public name for it. */

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import {mkdtemp, open, rm, writeFile} from 'node:fs/promises';
+import {createServer, get, type IncomingMessage} from 'node:http';
+import {type AddressInfo, connect, type Socket} from 'node:net';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {test} from 'node:test';
+import {buffer} from 'node:stream/consumers';
+import koffi from 'koffi';
+import {loadNative, type Native} from './native.ts';
+import {Sender} from './send.ts';
+import {wholeSpan} from './span.ts';
+
+const LARGE = 4 << 20;
+const [TCP, CONGESTION] = [6, 13];
+
+const real = loadNative() ?? assert.fail('there is a prebuilt library for Linux'); // once in a process
+
+/** A server of one file, whose sender tells of which connections it took the congestion control. */
+async function newRig() {
+  const folder = await mkdtemp(join(tmpdir(), 'noost-send-'));
+  const path = join(folder, 'file');
+  const bytes = Buffer.from(Array.from({length: LARGE}, (_, i) => i % 251));
+  await writeFile(path, bytes);
+  const file = await open(path);
+  let ignored = 0;
+  const native: Native = {
+    ...real,
+    ignoreCongestion: (fd) => {
+      ignored++;
+      real.ignoreCongestion(fd);
+    },
+  };
+  const sender = new Sender({native, threads: 8});
+  const server = createServer((req, res) => {
+    const length = Number(req.headers['x-length']);
+    res.writeHead(200, {'content-length': length});
+    void sender.send(res, wholeSpan(file.fd, 0, length), () => undefined).then(() => res.end());
+  });
+  await new Promise<void>((resolve) => void server.listen(0, '0.0.0.0', resolve));
+  const {port} = server.address() as AddressInfo;
+  return {
+    bytes,
+    ignored: () => ignored,
+    ask: (length: number, host = '127.0.0.1'): Promise<IncomingMessage> =>
+      new Promise((resolve, reject) => {
+        get({host, port, agent: false, localAddress: '127.0.0.1', headers: {'x-length': length}}, resolve).on(
+          'error',
+          reject,
+        );
+      }),
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      server.close();
+      sender.close();
+      await file.close();
+      await rm(folder, {recursive: true});
+    },
+  };
+}
+
+const CASES: readonly [name: string, asks: readonly (readonly [length: number, host?: string])[], ignored: number][] = [
+  ['a large part, alone', [[LARGE]], 1],
+  ['a small one', [[LARGE >> 2]], 0],
+  ['the second of two at a time', [[LARGE], [LARGE]], 1],
+  ['one whose other end has another address', [[LARGE, '127.0.0.2']], 0],
+];
+for (const [name, asks, ignored] of CASES)
+  test(`congestion control is taken from a connection within the machine that sends one large part alone: ${name}`, async () => {
+    await using rig = await newRig();
+    const answers: IncomingMessage[] = [];
+    for (const [length, host] of asks) answers.push(await rig.ask(length, host)); // each unread until all have begun
+    for (const [at, answer] of answers.entries())
+      assert.ok((await buffer(answer)).equals(rig.bytes.subarray(0, asks[at]?.[0])));
+    assert.equal(rig.ignored(), ignored);
+  });
+
+test('a connection without congestion control has Reno, which every kernel has', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  await new Promise((resolve) => socket.once('connect', resolve));
+  const {fd} = (socket as Socket & {readonly _handle: {readonly fd: number}})._handle;
+  real.ignoreCongestion(fd);
+  const getsockopt = koffi
+    .load(null)
+    .func('int getsockopt(int fd, int level, int name, void *value, uint32_t *length)');
+  const value = Buffer.alloc(16);
+  assert.equal(getsockopt(fd, TCP, CONGESTION, value, new Uint32Array([value.length])), 0);
+  assert.equal(value.toString('latin1').replace(/\0.*$/, ''), 'reno');
+  socket.destroy();
+  server.close();
+});
