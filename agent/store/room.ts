@@ -43,6 +43,8 @@ export class Room {
   #freeBytes = 0;
   #totalBytes = 0;
   #lookedAt = -Infinity;
+  /** One at a time: a disk that hangs must not take a thread for each who asks. */
+  #ahead: Promise<void> | undefined;
   #queue: Promise<unknown> = Promise.resolve();
   #draining = false;
   #closed = false;
@@ -119,7 +121,10 @@ export class Room {
 
   /** Looks at the disk while the caller asks elsewhere how much room it needs: then nobody waits for it. */
   lookAhead(): void {
-    this.#look().catch(() => undefined); // who reserves looks again, and is told
+    if (this.#ahead !== undefined) return;
+    this.#ahead = this.#look()
+      .catch(() => undefined) // who reserves looks again, and is told
+      .finally(() => (this.#ahead = undefined));
   }
 
   async freeBytes(): Promise<number> {
