@@ -1,7 +1,7 @@
 import type {Contestant} from '../contestants/contestant.ts';
 import {peakOf, type Context} from '../context.ts';
-import {touchMemory} from '../memory.ts';
 import {boundGoal, quotient} from '../goal.ts';
+import {touchMemory} from '../memory.ts';
 import type {Scenario} from '../scenario.ts';
 
 const FAST = 48;

@@ -1,7 +1,7 @@
 import type {Contestant, Running} from '../contestants/contestant.ts';
 import {peakOf, type Context} from '../context.ts';
-import {touchMemory} from '../memory.ts';
 import {boundGoal, limitGoal, quotient} from '../goal.ts';
+import {touchMemory} from '../memory.ts';
 import type {Scenario} from '../scenario.ts';
 
 const CLIENTS = 64;

@@ -1,8 +1,8 @@
-import {touchMemory} from '../memory.ts';
 import {REGISTRIES} from '../contestants/registries.ts';
 import type {Running} from '../contestants/contestant.ts';
 import {cpuOf, peakOf, type Context} from '../context.ts';
 import {limitGoal, ratioGoal} from '../goal.ts';
+import {touchMemory} from '../memory.ts';
 import {pushLarge, pushSmall} from '../pusher.ts';
 import {runCommand} from '../run-command.ts';
 import type {Scenario} from '../scenario.ts';
