@@ -1,6 +1,7 @@
 import {Readable} from 'node:stream';
 import type {Dispatcher} from 'undici';
-import type {HttpHeaders, HttpReply} from './http-reply.ts';
+import {lengthOf, type HttpHeaders, type HttpReply} from './http-reply.ts';
+import {slabs} from './slabs.ts';
 
 export interface Http1Request {
   readonly origin: string;
@@ -65,12 +66,12 @@ class Exchange implements Dispatcher.DispatchHandler {
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: HttpHeaders): void {
     if (status < 200) return;
     this.#request.signal.removeEventListener('abort', this.abort);
-    this.#body = new Body(controller);
+    this.#body = new Body(controller, 'transfer-encoding' in headers ? 0 : (lengthOf({headers}) ?? 0));
     this.#resolve({status, headers, body: this.#body});
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#body?.push(chunk) === false) controller.pause();
+    if (this.#body?.received(chunk) === false) controller.pause();
   }
 
   onResponseEnd(): void {
@@ -85,15 +86,41 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 }
 
+/** A body that can lend its chunks instead of giving them away. */
+export interface LendingBody extends Readable {
+  /**
+   * Set before the body is read. From then on 'data' may bring chunks that are held for its listener, who gives them back
+   * when they are used: memory of sockets (oci/slabs.ts). Without it they are copied.
+   */
+  lends: boolean;
+}
+
 /** Held back by whoever reads it; destroyed early it breaks the connection off. */
-class Body extends Readable {
+class Body extends Readable implements LendingBody {
+  lends = false;
   readonly #controller: Dispatcher.DispatchController;
+  /** What is still to come, where that is known. */
+  #bytesLeft: number;
   #whole = false;
 
-  constructor(controller: Dispatcher.DispatchController) {
+  constructor(controller: Dispatcher.DispatchController, bytes: number) {
     super({highWaterMark: HELD_BYTES});
     this.#controller = controller;
+    this.#bytesLeft = bytes;
     this.on('error', () => {}); // it may break before its reader listens; the reader still finds it broken
+  }
+
+  /** @returns whether more is wanted. */
+  received(chunk: Buffer): boolean {
+    this.#bytesLeft -= chunk.length;
+    slabs.readerOf(chunk)?.expectBody(this.#bytesLeft);
+    if (slabs.offsetOf(chunk) === undefined) return this.push(chunk);
+    // Past the queue, in which a lent chunk would be lost when the body is destroyed.
+    const isLent = this.lends && this.readableFlowing === true && this.readableLength === 0 && !this.destroyed;
+    if (!isLent) return this.push(Buffer.from(chunk));
+    slabs.hold(chunk);
+    this.emit('data', chunk);
+    return !this.isPaused();
   }
 
   finish(): void {
@@ -103,6 +130,13 @@ class Body extends Readable {
 
   override _read(): void {
     this.#controller.resume();
+  }
+
+  /** A stream whose chunks went past its queue does not know that it has to ask for more. */
+  override resume(): this {
+    super.resume();
+    if (this.lends && !this.#whole) this.#controller.resume();
+    return this;
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {

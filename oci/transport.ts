@@ -1,5 +1,6 @@
 import {LRUCache} from 'lru-cache';
 import type {Dispatcher} from 'undici';
+import buildConnector from 'undici/lib/core/connect.js';
 import Pool from 'undici/lib/dispatcher/pool.js';
 import {Breaker} from './breaker.ts';
 import {UpstreamError} from './error.ts';
@@ -10,6 +11,7 @@ import {sendHttp1} from './http1.ts';
 import {Http2} from './http2.ts';
 import {proxyFor, type ProxyEnv} from './proxy.ts';
 import {ProxyAgent} from './proxy-agent.ts';
+import {SlabReader, slabs} from './slabs.ts';
 import {TlsFiles, type TlsOptions} from './tls-files.ts';
 import type {Timeouts, TlsSettings, UpstreamEvents} from './upstream-settings.ts';
 
@@ -178,7 +180,7 @@ export class Transport {
       proxy === undefined
         ? new Pool(url.origin, {
             ...limits,
-            connect: {...tls, timeout: timeouts.connectMs, lookup: guard.lookup(portOf(url), reach)},
+            connect: connector({...tls, timeout: timeouts.connectMs, lookup: guard.lookup(portOf(url), reach)}, !small),
           })
         : new ProxyAgent({
             ...limits,
@@ -198,6 +200,18 @@ export class Transport {
     this.#breakers.set(origin, breaker);
     return breaker;
   }
+}
+
+/** @param isLarge bodies are expected for which it counts how they are read. */
+function connector(options: buildConnector.BuildOptions, isLarge: boolean): buildConnector.connector {
+  const all = {...options, allowH2: false};
+  const usual = buildConnector(all);
+  if (!isLarge) return usual;
+  return (asked, callback) => {
+    // What is decrypted comes in records of 16 KiB, however it is read.
+    if (asked.protocol === 'https:') usual(asked, callback);
+    else buildConnector({...all, onread: new SlabReader(slabs).onread})(asked, callback);
+  };
 }
 
 /** A request ran out of time in our own queue: it says nothing of the origin. */

@@ -1,4 +1,6 @@
 import type {Readable} from 'node:stream';
+import type {LendingBody} from '../../oci/http1.ts';
+import {slabs} from '../../oci/slabs.ts';
 import {chunkReceived} from '../young.ts';
 
 export interface PumpOptions {
@@ -9,6 +11,7 @@ export interface PumpOptions {
   readonly signal: AbortSignal;
   /** Names what broke the body; called without an error when it just closed. */
   readonly broken: (error: Error | undefined) => Error;
+  /** The chunks may be lent: they are valid until the promise has settled, or for as long as somebody else holds them. */
   readonly write: (batch: readonly Uint8Array[], bytes: number) => Promise<void>;
 }
 
@@ -26,13 +29,14 @@ export async function pump(body: Readable, options: PumpOptions): Promise<void> 
     for (;;) {
       signal.throwIfAborted();
       const batch = queue.take();
-      if (batch !== undefined) await write(batch.chunks, batch.bytes);
+      if (batch !== undefined) await write(batch.chunks, batch.bytes).finally(() => slabs.giveBack(batch.chunks));
       else if (queue.over === undefined) await queue.moved();
       else break;
     }
   } finally {
     signal.removeEventListener('abort', stop);
     body.destroy(); // also where writing failed
+    queue.drop();
   }
   if (queue.over !== 'end') throw queue.over;
 }
@@ -42,6 +46,7 @@ class Queue {
   readonly #body: Readable;
   #chunks: Uint8Array[] = [];
   #bytes = 0;
+  #dropped = false;
   #moved = Promise.withResolvers<void>();
   /** How the body ended; what is queued comes before it. */
   over: Error | 'end' | undefined;
@@ -49,11 +54,12 @@ class Queue {
   constructor(body: Readable, {skipBytes, bufferBytes, broken}: PumpOptions) {
     this.#body = body;
     let skip = skipBytes;
+    if ('lends' in body) (body as LendingBody).lends = true;
     body.on('data', (chunk: Uint8Array) => {
-      chunkReceived(chunk.length);
+      if (slabs.offsetOf(chunk) === undefined) chunkReceived(chunk.length);
       const part = skip > 0 ? chunk.subarray(Math.min(skip, chunk.length)) : chunk;
       skip = Math.max(0, skip - chunk.length);
-      if (part.length === 0) return;
+      if (part.length === 0 || this.#dropped) return slabs.giveBack([chunk]);
       this.#chunks.push(part);
       this.#bytes += part.length;
       if (this.#bytes >= bufferBytes()) body.pause();
@@ -73,6 +79,13 @@ class Queue {
     this.#bytes = 0;
     if (this.#body.isPaused()) this.#body.resume();
     return taken;
+  }
+
+  /** What is queued will not be written. */
+  drop(): void {
+    this.#dropped = true;
+    slabs.giveBack(this.#chunks);
+    this.#chunks = [];
   }
 
   async moved(): Promise<void> {

@@ -4,6 +4,7 @@ import {promisify} from 'node:util';
 import {type Digest, splitDigest} from '../../oci/digest.ts';
 import {IntegrityError} from '../../oci/error.ts';
 import {fault} from '../../proc/fault.ts';
+import {bytesOf, restAfter} from './chunks.ts';
 import {type Ingest, StoreFullError} from './contract.ts';
 import {stampOf, statFile} from './disk-blob.ts';
 import {moveInto, syncFolder} from './durable.ts';
@@ -94,7 +95,7 @@ export class DiskIngest implements Ingest {
 
   append(chunks: readonly Uint8Array[]): Promise<void> {
     return this.#next(async () => {
-      const bytes = chunks.reduce((sum, {length}) => sum + length, 0);
+      const bytes = bytesOf(chunks);
       if (this.#sizeBytes !== undefined && this.#writtenBytes + bytes > this.#sizeBytes)
         throw new IntegrityError(`More than the ${this.#sizeBytes} bytes of ${this.digest}`);
       await this.#reserve(this.#writtenBytes + bytes);
@@ -193,9 +194,10 @@ export class DiskIngest implements Ingest {
 
   async #write(chunks: readonly Uint8Array[]): Promise<void> {
     for (let rest = chunks; rest.length > 0;) {
-      const count = await this.#writeSome(rest.slice(0, MAX_BUFFERS));
-      this.#written(this.#writtenBytes + count);
+      const some = rest.slice(0, MAX_BUFFERS);
+      const count = await this.#writeSome(some);
       rest = restAfter(rest, count);
+      this.#written(this.#writtenBytes + count, count === bytesOf(some) ? some : []); // a part: hashed from the file
     }
   }
 
@@ -213,11 +215,12 @@ export class DiskIngest implements Ingest {
     }
   }
 
-  #written(bytes: number): void {
+  /** @param chunks the last of them. */
+  #written(bytes: number, chunks: readonly Uint8Array[] = []): void {
     this.#writtenBytes = bytes;
     this.#lengthBytes = Math.max(this.#lengthBytes, bytes);
     this.#parts.reservation.wrote(bytes);
-    if (bytes > 0) this.#hash.follow(bytes);
+    if (bytes > 0) this.#hash.follow(bytes, chunks);
   }
 
   /** A hash thread that died is no reason to fetch the blob again. */
@@ -273,17 +276,6 @@ export function firstRoom(maxBytes: number, bytes = 0): number {
 function fullError(error: unknown): StoreFullError {
   if (error instanceof StoreFullError) return error;
   return new StoreFullError('The blob cannot be written', {cause: error});
-}
-
-/** What is left of them when `count` bytes have been written. */
-export function restAfter(chunks: readonly Uint8Array[], count: number): readonly Uint8Array[] {
-  let [at, left] = [0, count];
-  for (let chunk = chunks[at]; chunk !== undefined && chunk.length <= left; chunk = chunks[at]) {
-    left -= chunk.length;
-    at++;
-  }
-  const partly = chunks[at];
-  return partly === undefined ? [] : [partly.subarray(left), ...chunks.slice(at + 1)];
 }
 
 function removeQuietly(path: string): void {

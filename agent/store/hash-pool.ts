@@ -1,6 +1,7 @@
 import {availableParallelism} from 'node:os';
 import {Worker} from 'node:worker_threads';
 import type {Algorithm} from '../../oci/digest.ts';
+import {slabs} from '../../oci/slabs.ts';
 import type {SharedFd} from './shared-fd.ts';
 
 /** To a worker: hash `fd` up to byte `upTo`; with `end`, then answer the result; with `drop`, forget the job. */
@@ -9,6 +10,8 @@ export interface HashAsk {
   readonly fd: number;
   readonly algorithm: Algorithm;
   readonly upTo: number;
+  /** Where in the slabs the file's bytes before `upTo` are as well: offset, length, offset, …; none: read the file. */
+  readonly lent: readonly number[];
   readonly end: boolean;
   readonly drop: boolean;
 }
@@ -21,6 +24,8 @@ export type HashAnswer =
 
 const MAX_THREADS = 4;
 const IDLE_MS = 60_000;
+/** Of what its thread has not been told yet a job holds so much: a slow one reads the file later. */
+const MAX_HELD_BYTES = 1024 * 1024;
 /** A hash thread holds one buffer and nothing else: it needs no heap to speak of. */
 const RESOURCE_LIMITS = {maxOldGenerationSizeMb: 24, maxYoungGenerationSizeMb: 4};
 
@@ -32,8 +37,9 @@ interface Thread {
 }
 
 /**
- * Threads that hash files by reading them: the bytes are in the page cache anyway, and nothing is copied between
- * threads. Started when first needed, ended after a minute without work.
+ * Threads that hash files while they are written: from the memory that they are written from where a thread keeps up
+ * (oci/slabs.ts), else by reading them, for the bytes are in the page cache anyway. Nothing is copied between threads.
+ * Started when first needed, ended after a minute without work.
  */
 export class HashPool {
   readonly #threads = new Set<Thread>();
@@ -51,8 +57,7 @@ export class HashPool {
     const id = ++this.#lastJob;
     const release = file.retain();
     const job = new HashJob({
-      send: (upTo, end, drop) =>
-        thread.worker.postMessage({job: id, fd: file.fd, algorithm, upTo, end, drop} satisfies HashAsk),
+      send: (what) => thread.worker.postMessage({job: id, fd: file.fd, algorithm, ...what} satisfies HashAsk),
       ended: () => {
         release();
         thread.jobs.delete(id);
@@ -86,7 +91,7 @@ export class HashPool {
   #spawn(): Thread {
     // `.js` in a published package, `.ts` in a checkout: beside this file, whatever it is.
     const file = new URL(import.meta.url.replace(/hash-pool(\.[jt]s)$/, 'hash-worker$1'));
-    const worker = new Worker(file, {resourceLimits: RESOURCE_LIMITS});
+    const worker = new Worker(file, {resourceLimits: RESOURCE_LIMITS, workerData: slabs.shared});
     const thread: Thread = {worker, jobs: new Map(), idleTimer: undefined};
     worker.on('message', (answer: HashAnswer) => thread.jobs.get(answer.job)?.answered(answer));
     worker.on('error', (error: Error) => this.#lost(thread, error));
@@ -118,7 +123,7 @@ export class HashPool {
 }
 
 interface JobEnds {
-  send(upTo: number, end: boolean, drop: boolean): void;
+  send(what: Pick<HashAsk, 'upTo' | 'lent' | 'end' | 'drop'>): void;
   ended(): void;
 }
 
@@ -128,6 +133,10 @@ export class HashJob {
   readonly #result = Promise.withResolvers<string>();
   #upTo = 0;
   #sent = 0;
+  /** The last bytes before `#upTo`, of which the thread does not know yet. */
+  #held: readonly Uint8Array[] = [];
+  /** Those that it is hashing. */
+  #lent: readonly Uint8Array[] = [];
   #waiting = false;
   #finishing = false;
   #dropped = false;
@@ -137,9 +146,13 @@ export class HashJob {
     this.#result.promise.catch(() => {}); // told to whom calls finish(), which may be nobody
   }
 
-  /** The file can be read up to byte `upTo`. */
-  follow(upTo: number): void {
+  /**
+   * The file can be read up to byte `upTo`.
+   * @param chunks what was written last. Those that are in slabs are hashed from there; they are held as long.
+   */
+  follow(upTo: number, chunks: readonly Uint8Array[] = []): void {
     this.#upTo = upTo;
+    this.#hold(chunks);
     if (!this.#waiting) this.#send();
   }
 
@@ -155,18 +168,22 @@ export class HashJob {
   drop(): void {
     if (this.#dropped || this.#done) return;
     this.#dropped = true;
-    this.#ends.send(0, false, true);
+    this.#release();
+    this.#ends.send({upTo: 0, lent: [], end: false, drop: true});
   }
 
   /** For the pool: the thread's word. A bound function, since it is passed about. */
   readonly answered = (answer: HashAnswer): void => {
     if (this.#done) return;
+    slabs.giveBack(this.#lent);
+    this.#lent = [];
     if ('at' in answer) {
       this.#waiting = false;
       if (this.#upTo > this.#sent || this.#finishing) this.#send();
       return;
     }
     this.#done = true;
+    this.#release();
     this.#ends.ended();
     if ('hex' in answer) this.#result.resolve(answer.hex);
     else this.#result.reject('error' in answer ? answer.error : new Error('Hash was dropped'));
@@ -176,6 +193,23 @@ export class HashJob {
     if (this.#done || this.#dropped) return;
     this.#waiting = true;
     this.#sent = this.#upTo;
-    this.#ends.send(this.#upTo, this.#finishing, false);
+    [this.#lent, this.#held] = [this.#held, []];
+    const lent = this.#lent.flatMap((chunk) => [slabs.offsetOf(chunk) ?? 0, chunk.length]);
+    this.#ends.send({upTo: this.#upTo, lent, end: this.#finishing, drop: false});
+  }
+
+  /** All or none: a thread that has to read some of them from the file reads the others there as well. */
+  #hold(chunks: readonly Uint8Array[]): void {
+    const held = [...this.#held, ...chunks];
+    const isFew = held.reduce((sum, {length}) => sum + length, 0) <= MAX_HELD_BYTES;
+    const isInSlabs = chunks.length > 0 && chunks.every((chunk) => slabs.offsetOf(chunk) !== undefined);
+    if (this.#done || this.#dropped || !isFew || !isInSlabs) return this.#release();
+    for (const chunk of chunks) slabs.hold(chunk);
+    this.#held = held;
+  }
+
+  #release(): void {
+    slabs.giveBack(this.#held);
+    this.#held = [];
   }
 }

@@ -4,7 +4,7 @@ import {type Algorithm, type Digest, splitDigest} from '../../../oci/digest.ts';
 import {IntegrityError} from '../../../oci/error.ts';
 import {fault} from '../../../proc/fault.ts';
 import {StoreFullError} from '../../store/contract.ts';
-import {restAfter} from '../../store/disk-ingest.ts';
+import {restAfter} from '../../store/chunks.ts';
 import type {HashJob, HashPool} from '../../store/hash-pool.ts';
 import {SharedFd} from '../../store/shared-fd.ts';
 import type {LetGo, UploadBytes} from '../contract.ts';
