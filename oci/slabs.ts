@@ -6,8 +6,6 @@ export const SLAB_BYTES = 256 << 10;
 const SLABS = 32;
 /** What a socket reads into until it is seen to bring more at once: as much as Node gives it by itself. */
 const PLAIN_BYTES = 64 << 10;
-/** Less than this is copied: it would hold a whole buffer. */
-const COPY_BYTES = 16 << 10;
 
 /** A piece of the shared memory: free when no socket may still bring something of it and nobody holds a part. */
 interface Slab {
@@ -155,8 +153,9 @@ export class SlabReader {
   #cut(count: number): Buffer {
     const read = this.#next;
     const chunk = read.subarray(0, count);
-    if (this.#slabs.offsetOf(read) !== undefined) this.#unparsed.push(read);
-    else if (count < COPY_BYTES) return Buffer.from(chunk); // and the same memory again
+    const isSlab = this.#slabs.offsetOf(read) !== undefined;
+    if (isSlab) this.#unparsed.push(read);
+    else if (count < PLAIN_BYTES) return Buffer.from(chunk); // or it would hold all of it; and the same memory again
     const isWorthIt = count >= PLAIN_BYTES && this.#bodyBytes >= SLAB_BYTES;
     this.#next = (isWorthIt ? this.#slabs.take(this) : undefined) ?? this.#plain();
     return chunk;
