@@ -20,7 +20,7 @@ export interface Http1Request {
 }
 
 /** One chunk as it comes from a socket: what nobody reads yet is not to be read ahead of what somebody waits for. */
-const HELD_BYTES = 64 * 1024;
+const HELD_BYTES = 16 * 1024;
 
 /** One exchange over HTTP/1.1: no redirect followed, nothing decoded, the body paused until it is read. */
 export function sendHttp1(dispatcher: Dispatcher, request: Http1Request): Promise<HttpReply> {

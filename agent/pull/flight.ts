@@ -224,7 +224,7 @@ export class Flight {
       skipBytes: begun - answer.offset, // a source that ignored the range: what we have comes again
       // Until the first bytes are written nothing more is read: a socket is read dry in one go, and meanwhile nobody
       // is sent them (docs/performance.md).
-      bufferBytes: () => (ingest.writtenBytes > begun ? this.#deps.bufferBytes() : 1),
+      bufferBytes: () => (ingest.writtenBytes > begun ? this.#deps.bufferBytes() : 0),
       signal: this.#stop.signal,
       broken: (error) => brokenBody(error, registry),
       write: (batch, bytes) => this.#append(ingest, batch, bytes),

@@ -38,6 +38,19 @@ test('chunks are lent to the disk, unchanged until they are written, and given b
   await poll('given back', () => slabs.busy === 0);
 });
 
+test('where nothing may wait, one chunk at a time is read, and all of them arrive', async () => {
+  let most = 0;
+  const got: Buffer[] = [];
+  const write = async (batch: readonly Uint8Array[]): Promise<void> => {
+    await delay(1);
+    most = Math.max(most, batch.length);
+    got.push(Buffer.concat(batch));
+  };
+  await pumped({bufferBytes: () => 0, write});
+  assert.ok(Buffer.concat(got).equals(BYTES));
+  assert.equal(most, 1);
+});
+
 test('bytes at the beginning that are not wanted are given back, too', async () => {
   for (const skipBytes of [1, 5 << 20, BYTES.length - 1, BYTES.length]) {
     const {got} = await pumped({skipBytes});

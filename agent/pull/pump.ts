@@ -6,7 +6,7 @@ import {chunkReceived} from '../young.ts';
 export interface PumpOptions {
   /** Bytes at the beginning that are not wanted. */
   readonly skipBytes: number;
-  /** How much may wait for `write`: asked for each chunk, for it may change. */
+  /** How much may wait while `write` is at work: asked for each chunk, for it may change. With 0 nothing is read then. */
   readonly bufferBytes: () => number;
   readonly signal: AbortSignal;
   /** Names what broke the body; called without an error when it just closed. */
@@ -44,6 +44,7 @@ export async function pump(body: Readable, options: PumpOptions): Promise<void> 
 /** What has arrived and is not written yet. */
 class Queue {
   readonly #body: Readable;
+  readonly #bufferBytes: () => number;
   #chunks: Uint8Array[] = [];
   #bytes = 0;
   #dropped = false;
@@ -53,6 +54,7 @@ class Queue {
 
   constructor(body: Readable, {skipBytes, bufferBytes, broken}: PumpOptions) {
     this.#body = body;
+    this.#bufferBytes = bufferBytes;
     let skip = skipBytes;
     if ('lends' in body) (body as LendingBody).lends = true;
     body.on('data', (chunk: Uint8Array) => {
@@ -77,7 +79,7 @@ class Queue {
     const taken = {chunks: this.#chunks, bytes: this.#bytes};
     this.#chunks = [];
     this.#bytes = 0;
-    if (this.#body.isPaused()) this.#body.resume();
+    if (this.#bufferBytes() > 0) this.#goOn();
     return taken;
   }
 
@@ -88,9 +90,15 @@ class Queue {
     this.#chunks = [];
   }
 
+  /** With nothing left to take. */
   async moved(): Promise<void> {
+    this.#goOn();
     await this.#moved.promise;
     this.#moved = Promise.withResolvers();
+  }
+
+  #goOn(): void {
+    if (this.#body.isPaused()) this.#body.resume();
   }
 
   #end(how: Error | 'end'): void {
