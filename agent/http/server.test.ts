@@ -120,3 +120,25 @@ for (const [name, make] of [
     const alone = await answersTo(make, handle, ['garbage\r\n\r\n']);
     assert.match(alone, /^HTTP\/1\.1 400 /);
   });
+
+test('a connection is kept while it is used or waited on, and closed when it has long been idle (P-28)', async () => {
+  const IDLE_MS = 300;
+  const handle: RequestListener = (req, res) => {
+    setTimeout(() => res.end(req.url), req.url === '/slow' ? 3 * IDLE_MS : 0);
+  };
+  const make: NewServer = (given) => newServer(given, IDLE_MS);
+  const request = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
+  // Each piece is sent 50 ms after the one before.
+  const often = Array.from({length: 16}, (_, i) => request(`/${i}`));
+  for (const [what, pieces] of [
+    ['asked again and again', often],
+    ['answered late', [request('/slow')]],
+  ] as const) {
+    const begun = performance.now();
+    const text = await answersTo(make, handle, pieces);
+    const tookMs = performance.now() - begun;
+    assert.equal(text.match(/HTTP\/1\.1 200 /g)?.length, pieces.length, what);
+    assert.doesNotMatch(text, /HTTP\/1\.1 [45]/, 'and not a word when it is closed');
+    assert.ok(tookMs >= (what === 'answered late' ? 4 : 3.5) * IDLE_MS, `${what}: closed after ${tookMs} ms`);
+  }
+});

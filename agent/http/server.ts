@@ -1,8 +1,8 @@
 import {createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse} from 'node:http';
 import {createServer as createTlsServer, type Server as TlsServer} from 'node:https';
 import type {Socket} from 'node:net';
-import type {Duplex} from 'node:stream';
 import {shareFairly} from './fair-share.ts';
+import {answerOn, closeIdle} from './idle.ts';
 import {Progress} from './progress.ts';
 
 /** Go clients keep connections for 30 to 120 s: they, not we, should close an idle one (P-28). */
@@ -15,7 +15,6 @@ const MAX_CONNECTIONS = 4_096;
 const MAX_HEADER_BYTES = 32 << 10;
 
 const LIMITS = {
-  keepAliveTimeout: KEEP_ALIVE_MS,
   headersTimeout: HEADERS_MS,
   requestTimeout: REQUEST_MS,
   maxHeaderSize: MAX_HEADER_BYTES,
@@ -25,9 +24,11 @@ const LIMITS = {
 } as const;
 
 /** A server for clients on the node: one strict parser, bounded in connections, headers and time (D-035, D-038). */
-export function newServer(handle: RequestListener): Server {
+export function newServer(handle: RequestListener, keepAliveMs = KEEP_ALIVE_MS): Server {
   // Nearly all requests have no body: one that cannot come is not waited for by four events (docs/performance.md).
-  return bounded(createServer({...LIMITS, optimizeEmptyRequests: true}, handle));
+  const server = createServer({...LIMITS, keepAliveTimeout: 0, optimizeEmptyRequests: true}, handle);
+  closeIdle(server, keepAliveMs);
+  return bounded(server);
 }
 
 /** A certificate with its key, as PEM. */
@@ -44,7 +45,7 @@ const MIN_TLS = 'TLSv1.2';
  * not asked for before the handler says so.
  */
 export function newPushServer(handle: RequestListener, keyPair: KeyPair | undefined): Server | TlsServer {
-  const limits = {...LIMITS, requestTimeout: 0};
+  const limits = {...LIMITS, keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: 0};
   const tls = {...keyPair, minVersion: MIN_TLS, handshakeTimeout: HEADERS_MS} as const;
   const server = keyPair === undefined ? createServer(limits) : createTlsServer({...limits, ...tls});
   const progress = new Progress();
@@ -104,8 +105,7 @@ function bounded<S extends Server | TlsServer>(server: S): S {
   server.maxConnections = MAX_CONNECTIONS;
   server.on('clientError', (error, socket) => {
     // In the middle of an answer these words would be bytes of a blob.
-    const {_httpMessage: answer} = socket as Duplex & {readonly _httpMessage?: ServerResponse | null};
-    if (socket.writable && !socket.destroyed && answer?.headersSent !== true)
+    if (socket.writable && !socket.destroyed && answerOn(socket)?.headersSent !== true)
       socket.end(`HTTP/1.1 ${statusLineFor(error)}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
     else socket.destroy();
   });
