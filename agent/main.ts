@@ -129,8 +129,7 @@ async function newAgent(config: AgentConfig): Promise<Agent> {
   );
   const threads = Number(process.env['UV_THREADPOOL_SIZE'] ?? 4);
   const sender = new Sender({native: loadNative(), threads});
-  const repeats = new Repeats();
-  const hosted = newHosted(agent, {log, metrics, store, sender, repeats});
+  const hosted = newHosted(agent, {log, metrics, store, sender});
   return Object.assign(agent, {
     log,
     metrics,
@@ -139,7 +138,7 @@ async function newAgent(config: AgentConfig): Promise<Agent> {
     upstreams,
     puller,
     sender,
-    repeats,
+    repeats: new Repeats(),
     hosted,
     stopping: false,
     hop,
@@ -149,7 +148,7 @@ async function newAgent(config: AgentConfig): Promise<Agent> {
 /** Only where there is a door that images can come in by. */
 function newHosted(
   agent: Pick<Agent, 'config'>,
-  {log, metrics, store, sender, repeats}: Pick<Agent, 'log' | 'metrics' | 'store' | 'sender' | 'repeats'>,
+  {log, metrics, store, sender}: Pick<Agent, 'log' | 'metrics' | 'store' | 'sender'>,
 ): Hosted | undefined {
   const {hosted, dataDir} = agent.config;
   if (hosted === undefined) return undefined;
@@ -158,7 +157,7 @@ function newHosted(
     driver: newDiskDriver(dataDir, store, {failed}),
     config: () => agent.config.hosted ?? hosted,
     sender,
-    repeats,
+    repeats: new Repeats(), // of files of its own
     log,
     collected: ({blobs, uploads, bytes}) => {
       metrics.hostedCollectedBytes.inc(bytes);

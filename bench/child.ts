@@ -16,7 +16,17 @@ export interface ChildOptions {
   readonly inside?: readonly string[];
 }
 
-/** A server that the bench started, and ends by its process id. */
+/** What the bench started and has not ended yet. */
+const running = new Set<Child>();
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)
+  process.once(signal, () => {
+    void Promise.allSettled([...running].map((child) => child.stop())).then(() => process.exit(code));
+  });
+
+/** A server that the bench started, and ends by its process id; also when the bench is ended by a signal. */
 export class Child implements AsyncDisposable {
   readonly pid: number;
   readonly #process: ChildProcess;
@@ -29,7 +39,9 @@ export class Child implements AsyncDisposable {
     this.#process = spawn(file, args, {cwd: options.cwd, env: options.env ?? process.env, stdio: ['ignore', log, log]});
     closeSync(log);
     this.#process.once('error', (error) => (this.#failure = error));
+    this.#process.once('exit', () => running.delete(this));
     this.pid = this.#process.pid ?? 0;
+    if (this.pid !== 0) running.add(this);
   }
 
   get running(): boolean {

@@ -37,8 +37,22 @@ export class Disk implements AsyncDisposable {
 
   /** Changes a byte of a file on the device itself: size, mtime and ctime stay. */
   async rot(path: string, content: Buffer): Promise<void> {
-    const image = String(this.#image);
     await run('umount', [this.folder]);
+    await this.#flip(path, content);
+    await run('mount', ['-o', 'loop', String(this.#image), this.folder]);
+  }
+
+  /** The same while it is mounted and used; what of the file was in memory is dropped. */
+  async rotInUse(path: string, content: Buffer): Promise<void> {
+    const file = join(this.folder, path);
+    await run('sync', [file]);
+    await this.#flip(path, content);
+    // dd's way to say it: nothing is copied, `nocache` alone drops all of it.
+    await run('dd', [`if=${file}`, 'iflag=nocache', 'count=0', 'status=none', 'of=/dev/null']);
+  }
+
+  async #flip(path: string, content: Buffer): Promise<void> {
+    const image = String(this.#image);
     const {length} = content;
     const device = await open(image, 'r+');
     try {
@@ -49,7 +63,6 @@ export class Disk implements AsyncDisposable {
     } finally {
       await device.close();
     }
-    await run('mount', ['-o', 'loop', image, this.folder]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -46,7 +46,7 @@ export function writeBlobHead({req, res, exchange, digest, head}: BlobAnswer, si
   return undefined;
 }
 
-/** Sends a blob that is on disk. It is hashed again while it leaves if this client has had it all before. */
+/** Sends a blob that is on disk. It is hashed again while it leaves if this client has reason to suspect it. */
 export async function sendHeld(
   {sender, repeats}: {readonly sender: Sender; readonly repeats: Repeats},
   answer: BlobAnswer,
@@ -59,9 +59,11 @@ export async function sendHeld(
   const {start, end} = part;
   const isWhole = start === 0 && end === blob.sizeBytes;
   const client = clientOf(answer);
-  const isSuspect = isWhole && repeats.suspects(client, digest);
+  const inMemory = (): Promise<boolean> => sender.inMemory(blob.fd, blob.sizeBytes);
+  const isSuspect = isWhole && (await repeats.suspects(client, digest, inMemory));
   const span = isSuspect ? verifiedSpan(blob.fd, start, end, verify()) : wholeSpan(blob.fd, start, end);
-  const interrupted = await sender.send(res, span, (bytes) => {
+  const interrupted = await sender.send(res, span, (bytes, fromMemory) => {
+    if (!fromMemory && !isSuspect) repeats.doubt(digest);
     exchange.sent(bytes);
   });
   if (interrupted !== undefined) throw interrupted.failure;

@@ -2,21 +2,35 @@ import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import {Repeats} from './repeats.ts';
 
-const digest = `sha256:${'a'.repeat(64)}` as const;
+const DIGEST = `sha256:${'a'.repeat(64)}` as const;
+const there = (): Promise<boolean> => Promise.resolve(true);
+const evicted = (): Promise<boolean> => Promise.resolve(false);
 
-test('Repeats suspects a file that one client asks for again after an unverified send, and ever less while it proves right', () => {
+test('Repeats suspects a file that one client asks for again, until it has proved right', async () => {
   const repeats = new Repeats();
-  const asked = Array.from({length: 12}, () => {
-    const verify = repeats.suspects('client', digest);
-    repeats.completed('client', digest, verify);
-    return verify ? 'v' : '.';
-  });
-  assert.equal(asked.join(''), '.v..v....v..');
+  const asked = [];
+  for (let i = 0; i < 6; i++) {
+    const verify = await repeats.suspects('client', DIGEST, there);
+    repeats.completed('client', DIGEST, verify);
+    asked.push(verify ? 'v' : '.');
+  }
+  assert.equal(asked.join(''), '.v....');
 });
 
-test('Repeats does not suspect what another client was sent', () => {
+test('Repeats suspects it again when it has left memory, and when it came from the disk unhashed since', async () => {
   const repeats = new Repeats();
-  repeats.completed('one', digest, false);
-  assert.equal(repeats.suspects('one', digest), true);
-  assert.equal(repeats.suspects('two', digest), false);
+  repeats.completed('client', DIGEST, true);
+  assert.equal(await repeats.suspects('client', DIGEST, there), false);
+  assert.equal(await repeats.suspects('client', DIGEST, evicted), true);
+  repeats.doubt(DIGEST);
+  assert.equal(await repeats.suspects('client', DIGEST, there), true, 'what is in memory now was not hashed');
+  repeats.completed('client', DIGEST, true);
+  assert.equal(await repeats.suspects('client', DIGEST, there), false);
+});
+
+test('Repeats does not suspect what another client was sent, and does not look where there is no suspicion', async () => {
+  const repeats = new Repeats();
+  repeats.completed('one', DIGEST, false);
+  assert.equal(await repeats.suspects('one', DIGEST, there), true);
+  assert.equal(await repeats.suspects('two', DIGEST, () => assert.fail('looked')), false);
 });

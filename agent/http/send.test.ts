@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import {execFileSync} from 'node:child_process';
 import {mkdtemp, open, rm, writeFile} from 'node:fs/promises';
 import {createServer, get, type IncomingMessage} from 'node:http';
 import {type AddressInfo, connect, type Socket} from 'node:net';
@@ -90,4 +91,43 @@ test('a connection without congestion control has Reno, which every kernel has',
   assert.equal(value.toString('latin1').replace(/\0.*$/, ''), 'reno');
   socket.destroy();
   server.close();
+});
+
+test('a sender tells what was in memory from what came from the disk', async () => {
+  const folder = await mkdtemp('/var/tmp/noost-send-'); // by convention on a disk: from tmpfs no page is dropped
+  const path = join(folder, 'file');
+  await writeFile(path, Buffer.alloc(LARGE, 7));
+  const file = await open(path);
+  await file.datasync(); // what is dirty cannot be dropped
+  for (const native of [real, undefined]) {
+    const sender = new Sender({native, threads: 8});
+    const told: boolean[][] = [];
+    const server = createServer((_, res) => {
+      const seen: boolean[] = [];
+      told.push(seen);
+      res.writeHead(200, {'content-length': LARGE});
+      void sender
+        .send(res, wholeSpan(file.fd, 0, LARGE), (_bytes, fromMemory) => seen.push(fromMemory))
+        .then(() => res.end());
+    });
+    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+    const {port} = server.address() as AddressInfo;
+    const pull = async (): Promise<void> => {
+      const answer = await new Promise<IncomingMessage>((resolve) => get({host: '127.0.0.1', port}, resolve));
+      assert.equal((await buffer(answer)).length, LARGE);
+    };
+    assert.equal(await sender.inMemory(file.fd, LARGE), native !== undefined);
+    await pull();
+    execFileSync('dd', [`if=${path}`, 'iflag=nocache', 'count=0', 'status=none', 'of=/dev/null']);
+    assert.equal(await sender.inMemory(file.fd, LARGE), false);
+    await pull();
+    const [before, after] = told;
+    assert.ok(before?.every((fromMemory) => fromMemory === (native !== undefined)));
+    assert.ok(after?.includes(false));
+    server.closeAllConnections();
+    server.close();
+    sender.close();
+  }
+  await file.close();
+  await rm(folder, {recursive: true});
 });

@@ -1,8 +1,8 @@
 import {closeSync, read, readSync} from 'node:fs';
 import type {ServerResponse} from 'node:http';
-import {Socket} from 'node:net';
-import {TLSSocket} from 'node:tls';
+import type {Socket} from 'node:net';
 import {promisify} from 'node:util';
+import {descriptorOf, isLocal} from './client-socket.ts';
 import type {Native} from './native.ts';
 import {Pieces} from './pieces.ts';
 import {Semaphore} from '../../oci/semaphore.ts';
@@ -21,6 +21,8 @@ const SENDFILE_BYTES = 2 << 20;
 const STREAM_BYTES = 256 << 10;
 /** From small to large: a client that waits holds no more than it is sent. */
 const PIECES = [new Pieces(WAIT_BYTES), new Pieces(FIRST_BYTES), new Pieces(STREAM_BYTES)] as const;
+/** Of a file that is only looked at, what is counted in one go: some hundred microseconds. */
+const LOOK_BYTES = 32 << 20;
 /** A client that takes nothing for this long has gone: containerd itself gives up after five minutes (P-01). */
 const STALL_MS = 300_000;
 
@@ -34,6 +36,9 @@ export interface Interrupted {
   readonly at: number;
   readonly failure: Error;
 }
+
+/** Bytes were handed to the kernel. @param fromMemory they are known to have been in the page cache before. */
+export type Sent = (bytes: number, fromMemory: boolean) => void;
 
 /**
  * Sends parts of files. Whole blobs go by sendfile(2) from the page cache, not through JavaScript (design §4.4);
@@ -63,17 +68,17 @@ export class Sender {
   /**
    * Sends the span as the response's body; its head must have been written with its Content-Length. The response
    * is not ended.
-   * @param sent called with bytes as they are handed to the kernel.
    * @returns what failed in the middle, or `undefined` when all of it was sent.
    * @throws {ClientGone} and fs errors of reading.
    */
-  async send(res: ServerResponse, span: Span, sent: (bytes: number) => void): Promise<Interrupted | undefined> {
+  async send(res: ServerResponse, span: Span, sent: Sent): Promise<Interrupted | undefined> {
     const socket = await socketOf(res);
     const transfer = new Transfer(socket, res, sent);
     this.#active.add(transfer);
     try {
       const plain = this.#native === undefined ? undefined : descriptorOf(socket);
-      if (plain === undefined || this.#native === undefined) return await transfer.stream(span, span.start);
+      if (plain === undefined || this.#native === undefined)
+        return await transfer.stream(span, span.start, this.#native);
       // Only for one alone: of several, what is sent and not yet taken would not fit into the processor's cache.
       if (this.#active.size === 1 && span.end - span.start > SENDFILE_BYTES && isLocal(socket))
         this.#native.ignoreCongestion(plain);
@@ -82,6 +87,15 @@ export class Sender {
       this.#active.delete(transfer);
       transfer.dispose();
     }
+  }
+
+  /** Whether all of a file is in the page cache; `false` where that cannot be told. */
+  async inMemory(fd: number, sizeBytes: number): Promise<boolean> {
+    for (let at = 0; at < sizeBytes; at += LOOK_BYTES) {
+      if (at > 0) await nextTurn();
+      if (this.#native?.resident(fd, at, Math.min(LOOK_BYTES, sizeBytes - at)) !== true) return false;
+    }
+    return true;
   }
 
   /** Writes bytes that come from elsewhere, at the pace of the client. @throws {ClientGone} */
@@ -104,7 +118,7 @@ export class Sender {
 class Transfer {
   readonly #socket: Socket;
   readonly #res: ServerResponse;
-  readonly #sent: (bytes: number) => void;
+  readonly #sent: Sent;
   readonly #onClose = (): void => {
     this.#isGone = true;
     this.#interrupt?.();
@@ -117,7 +131,7 @@ class Transfer {
   /** When the client last took something; `undefined` while it is us who have nothing. */
   #waitingSince: number | undefined;
 
-  constructor(socket: Socket, res: ServerResponse, sent: (bytes: number) => void) {
+  constructor(socket: Socket, res: ServerResponse, sent: Sent) {
     this.#socket = socket;
     this.#res = res;
     this.#sent = sent;
@@ -144,11 +158,12 @@ class Transfer {
   }
 
   /** Reads and writes; the way without a plain descriptor. */
-  async stream(span: Span, from: number): Promise<Interrupted | undefined> {
+  async stream(span: Span, from: number, native: Native | undefined): Promise<Interrupted | undefined> {
     for (let at = from; at < span.end;) {
       const stop = await this.#available(span, at);
       if (stop !== undefined) return stop;
-      at += await this.#writePiece(span, at, STREAM_BYTES);
+      const length = Math.min(span.limit() - at, STREAM_BYTES);
+      at += await this.#writePiece(span, at, length, native?.resident(span.fd, at, length) ?? false);
     }
     this.#head();
     return undefined;
@@ -161,7 +176,7 @@ class Transfer {
    */
   async sendfile(span: Span, native: Native, descriptor: number, calls: Semaphore): Promise<Interrupted | undefined> {
     const out = native.dup(descriptor);
-    if (out < 0) return this.stream(span, span.start);
+    if (out < 0) return this.stream(span, span.start, native);
     this.#shutdown = () => {
       native.shutdown(out);
     };
@@ -192,7 +207,7 @@ class Transfer {
         : await calls.run(() => native.sendfile(out, span.fd, at, length));
       if (this.#isGone) throw new ClientGone('The client left');
       if (sent > 0) {
-        this.#sent(sent);
+        this.#sent(sent, inMemory);
         at += sent;
       }
       if (sent < length) piece = WAIT_BYTES;
@@ -219,7 +234,7 @@ class Transfer {
     this.#res.flushHeaders();
   }
 
-  async #writePiece(span: Span, at: number, most: number, inMemory = false): Promise<number> {
+  async #writePiece(span: Span, at: number, most: number, inMemory: boolean): Promise<number> {
     const length = Math.min(span.limit() - at, most);
     const pieces = PIECES.find(({bytes}) => bytes >= length) ?? PIECES[2];
     const buffer = pieces.take();
@@ -239,7 +254,7 @@ class Transfer {
     this.#socket.uncork();
     await this.#patiently(written.promise);
     pieces.giveBack(buffer); // all of it is with the kernel, or encrypted; after an error it is left to V8
-    this.#sent(bytesRead);
+    this.#sent(bytesRead, inMemory);
     return bytesRead;
   }
 
@@ -280,17 +295,4 @@ async function socketOf(res: ServerResponse): Promise<Socket> {
     res.off('socket', resolve);
     res.off('close', closed);
   }
-}
-
-/** Whether both ends are on this machine: the kernel then takes the address asked for as the asker's, too. */
-function isLocal({localAddress, remoteAddress}: Socket): boolean {
-  return localAddress !== undefined && localAddress === remoteAddress;
-}
-
-/** The number of a plain TCP or unix socket; `undefined` for TLS. Node has no public name for it. */
-function descriptorOf(socket: Socket): number | undefined {
-  if (socket instanceof TLSSocket || socket.destroyed) return undefined;
-  const handle = (socket as Socket & {readonly _handle?: {readonly fd?: number} | null})._handle;
-  const fd = handle?.fd;
-  return fd !== undefined && fd >= 0 ? fd : undefined;
 }

@@ -17,7 +17,7 @@ const TIGHT_BYTES = 256 * MIB;
 /** What manifests/ give the agent: test/integration/manifests.test.ts holds the two equal. */
 export const SHIPPED_BYTES = 2048 * MIB;
 const GROUP_CLIENTS = 4;
-/** What is pulled again and again by one client is looked at more closely (ADR 4): that has its price, and a case of its own. */
+/** What one client pulls again is looked at more closely (ADR 4): that has its price, and a case of its own. */
 const AGAIN_CASE = '1 client that asks again';
 
 const caseOf = (clients: number): string => `${clients} client${clients === 1 ? '' : 's'}`;

@@ -97,6 +97,38 @@ test(
   },
 );
 
+for (const [between, others] of [
+  ['nobody else asks', []],
+  ['another has pulled it in full', [{}]],
+  ['another has read parts of it', [{range: 'bytes=0-1048575'}, {range: 'bytes=1048576-'}]],
+] as const)
+  test(
+    `a byte that rots under a blob never reaches who asks for it all the time, however often it was right, when ${between}`,
+    {timeout: 60_000},
+    async (t: TestContext) => {
+      if (!needs(t, 'root', 'mkfs.ext4', 'mount', 'umount')) return;
+      await using disk = await Disk.ext4(64);
+      await using registry = await FakeRegistry.start();
+      const content = randomBytes(2 * MIB);
+      const digest = registry.content.addBlob('app', content);
+      const path = `/v2/app/blobs/${digest}?ns=up.test`;
+      await using agent = await AgentRig.start(configFor(registry, {data: join(disk.folder, 'data')}));
+      for (let i = 0; i < 9; i++) assert.equal((await ask(agent.address, path)).digest, digest);
+      await blobFile(agent, digest);
+      registry.clear();
+      await disk.rotInUse(`data/blobs/sha256/${digest.slice(7, 9)}/${digest.slice(7)}`, content);
+      for (const headers of others) await ask(agent.address, path, {headers: {'user-agent': 'other', ...headers}});
+      const answers = [];
+      for (let i = 0; i < 3; i++) answers.push(await ask(agent.address, path));
+      for (const answer of answers) assert.ok(!answer.complete || answer.digest === digest, 'a wrong byte left');
+      assert.equal(answers.at(-1)?.digest, digest);
+      assert.ok(
+        registry.lines().some((line) => line.includes(digest)),
+        'nothing was found wrong',
+      );
+    },
+  );
+
 for (const [what, harm] of [
   ['zeros', (file: string) => writeFile(file, Buffer.alloc(8192))],
   ['noise', (file: string) => writeFile(file, randomBytes(8192))],
