@@ -3,6 +3,7 @@ import {mkdtemp, open, rm, truncate, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {run} from './peers/run.ts';
+import {poll} from './poll.ts';
 
 const MIB = 1 << 20;
 
@@ -42,13 +43,20 @@ export class Disk implements AsyncDisposable {
     await run('mount', ['-o', 'loop', String(this.#image), this.folder]);
   }
 
-  /** The same while it is mounted and used; what of the file was in memory is dropped. */
-  async rotInUse(path: string, content: Buffer): Promise<void> {
+  /**
+   * The same while it is mounted and used; what of the file was in memory is dropped.
+   * @param stir causes traffic: the kernel gives up sent pages when the processor that sent them next has some.
+   */
+  async rotInUse(path: string, content: Buffer, stir: () => Promise<unknown>): Promise<void> {
     const file = join(this.folder, path);
     await run('sync', [file]);
     await this.#flip(path, content);
-    // dd's way to say it: nothing is copied, `nocache` alone drops all of it.
-    await run('dd', [`if=${file}`, 'iflag=nocache', 'count=0', 'status=none', 'of=/dev/null']);
+    await poll(`${path} has left memory`, async () => {
+      await stir();
+      // dd's way to say it: nothing is copied, `nocache` alone drops all of it.
+      await run('dd', [`if=${file}`, 'iflag=nocache', 'count=0', 'status=none', 'of=/dev/null']);
+      return String(await run('fincore', ['--noheadings', '--bytes', '--output', 'RES', file])).trim() === '0';
+    });
   }
 
   async #flip(path: string, content: Buffer): Promise<void> {
