@@ -101,8 +101,8 @@ test('a sender tells what was in memory from what came from the disk', async () 
   await file.datasync(); // what is dirty cannot be dropped; nor can what was sent, for a while
   execFileSync('dd', [`if=${path}`, 'iflag=nocache', 'count=0', 'status=none', 'of=/dev/null']);
   for (const [native, expected] of [
-    [real, {first: false, then: true}],
-    [undefined, {first: false, then: false}],
+    [real, {first: false, again: true}],
+    [undefined, {first: false, again: false}],
   ] as const) {
     const sender = new Sender({native, threads: 8});
     let told: boolean[] = [];
@@ -114,7 +114,7 @@ test('a sender tells what was in memory from what came from the disk', async () 
     });
     await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
     const {port} = server.address() as AddressInfo;
-    for (const fromMemory of [expected.first, expected.then]) {
+    for (const fromMemory of [expected.first, expected.again]) {
       assert.equal(await sender.inMemory(file.fd, LARGE), fromMemory);
       const answer = await new Promise<IncomingMessage>((resolve) => get({host: '127.0.0.1', port}, resolve));
       assert.equal((await buffer(answer)).length, LARGE);
