@@ -17,11 +17,14 @@ test('scenarios, rounds and peers are read', () => {
     'zot=http://127.0.0.1:5000',
     '--peer-command',
     'x=run --port $PORT',
+    '--checkout',
+    'before=../before',
   ]);
   assert.deepEqual(options?.only, ['herd', 'soak']);
   assert.equal(options?.rounds, 9);
   assert.deepEqual(options?.peers, [{name: 'zot', value: 'http://127.0.0.1:5000'}]);
   assert.deepEqual(options?.peerCommands, [{name: 'x', value: 'run --port $PORT'}]);
+  assert.deepEqual(options?.checkouts, [{name: 'before', value: '../before'}]);
 });
 
 for (const args of [['--rounds', '0'], ['--rounds', 'many'], ['--peer', 'nothing'], ['--unknown'], ['word']])

@@ -2,7 +2,7 @@ import {parseArgs} from 'node:util';
 import {join} from 'node:path';
 
 export const USAGE = `npm run bench -- [--only SCENARIO[,SCENARIO]] [--rounds N] [--quick] [--contestants A,B]
-  [--peer NAME=URL] [--peer-command 'NAME=COMMAND'] [--out FOLDER] [--work FOLDER]
+  [--peer NAME=URL] [--peer-command 'NAME=COMMAND'] [--checkout NAME=FOLDER] [--out FOLDER] [--work FOLDER]
 
 --only          warm-large, warm-small, warm-image, cold-large, herd, herd-slow, restart, push, idle,
                 soak, webhook
@@ -12,6 +12,7 @@ export const USAGE = `npm run bench -- [--only SCENARIO[,SCENARIO]] [--rounds N]
 --peer          a registry or mirror that runs already; what it does not find is pushed to it
 --peer-command  a mirror to start: a shell command that listens on 127.0.0.1:$PORT, keeps its data in $DATA and
                 fetches from the registry at $UPSTREAM
+--checkout      the agent of another checkout of Noost, where npm install was run
 --out           where the results go; bench/results
 --work          where data sets and caches are made, on a real disk; OUT/work
 `;
@@ -25,6 +26,7 @@ export interface BenchOptions {
   readonly contestants: readonly string[];
   readonly peers: readonly Named[];
   readonly peerCommands: readonly Named[];
+  readonly checkouts: readonly Named[];
   readonly out: string;
   readonly work: string;
 }
@@ -48,6 +50,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | undefined 
     contestants: (values.contestants ?? []).flatMap((text) => text.split(',')),
     peers: (values.peer ?? []).map((text) => parseNamed('--peer', text)),
     peerCommands: (values['peer-command'] ?? []).map((text) => parseNamed('--peer-command', text)),
+    checkouts: (values.checkout ?? []).map((text) => parseNamed('--checkout', text)),
     out,
     work: values.work ?? join(out, 'work'),
   };
@@ -64,6 +67,7 @@ function parse(args: readonly string[]) {
         contestants: {type: 'string', multiple: true},
         peer: {type: 'string', multiple: true},
         'peer-command': {type: 'string', multiple: true},
+        checkout: {type: 'string', multiple: true},
         out: {type: 'string'},
         work: {type: 'string'},
         help: {type: 'boolean', short: 'h'},

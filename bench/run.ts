@@ -6,7 +6,7 @@ import {bare} from './contestants/bare.ts';
 import type {Contestant} from './contestants/contestant.ts';
 import {distribution} from './contestants/distribution.ts';
 import {nginx, nginxCache} from './contestants/nginx.ts';
-import {noost} from './contestants/noost.ts';
+import {newCheckout, noost} from './contestants/noost.ts';
 import {newPeer, newPeerCommand} from './contestants/peer.ts';
 import {sink} from './contestants/sink.ts';
 import {FULL_SIZES, makeDataset, QUICK_SIZES, type Dataset} from './dataset.ts';
@@ -126,13 +126,14 @@ function chooseScenarios({only}: BenchOptions): readonly Scenario[] {
   return SCENARIOS.filter(({name}) => only.length === 0 || only.includes(name));
 }
 
-function chooseContestants({contestants, peers, peerCommands}: BenchOptions): readonly Contestant[] {
+function chooseContestants({contestants, peers, peerCommands, checkouts}: BenchOptions): readonly Contestant[] {
   const unknown = contestants.find((name) => !CONTESTANTS.some((contestant) => contestant.name === name));
   if (unknown !== undefined) throw new SyntaxError(`there is no contestant ${unknown}`);
   return [
     ...CONTESTANTS.filter(({name}) => contestants.length === 0 || contestants.includes(name)),
     ...peers.map(({name, value}) => newPeer(name, value)),
     ...peerCommands.map(({name, value}) => newPeerCommand(name, value)),
+    ...checkouts.map(({name, value}) => newCheckout(name, value)),
   ];
 }
 

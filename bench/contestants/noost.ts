@@ -1,5 +1,5 @@
 import {writeFile} from 'node:fs/promises';
-import {dirname, join} from 'node:path';
+import {dirname, join, resolve} from 'node:path';
 import {freePort} from '../../test/free-port.ts';
 import {Child} from '../child.ts';
 import type {Contestant, Running, Site} from './contestant.ts';
@@ -12,18 +12,27 @@ const PROGRAM = join(CHECKOUT, 'noost');
 export const UPSTREAM_HOST = 'bench.example';
 
 /** The agent as it is started everywhere, through its launcher; log and metrics are on. */
-export const noost: Contestant = {
-  name: 'noost',
-  version: async () => `noost ${await firstLine(PROGRAM, '--version')}`,
-  caches: true,
-  restarts: true,
-  start: startNoost,
-};
+export const noost: Contestant = newNoost('noost', PROGRAM);
+
+/** The agent of another checkout, with what it depends on installed: what a change bought is seen beside it. */
+export function newCheckout(name: string, folder: string): Contestant {
+  return newNoost(name, resolve(folder, 'noost'));
+}
+
+function newNoost(name: string, program: string): Contestant {
+  return {
+    name,
+    version: async () => `noost ${await firstLine(program, '--version')}`,
+    caches: true,
+    restarts: true,
+    start: (site) => startNoost(site, program),
+  };
+}
 
 /** Flags for the Node process, for profiling: `NOOST_BENCH_NODE_OPTIONS='--cpu-prof'`. */
 const NODE_OPTIONS = process.env['NOOST_BENCH_NODE_OPTIONS'];
 
-export async function startNoost(site: Site): Promise<Running> {
+async function startNoost(site: Site, program: string): Promise<Running> {
   const [host, port, adminPort] = ['127.0.0.1', await freePort(), await freePort()];
   const file = join(site.folder, 'noost.json'); // JSON is YAML
   await writeFile(
@@ -39,7 +48,7 @@ export async function startNoost(site: Site): Promise<Running> {
   );
   const env = NODE_OPTIONS === undefined ? process.env : {...process.env, NODE_OPTIONS};
   const log = join(site.folder, 'output');
-  const child = new Child([PROGRAM, 'agent', '--config', file], {
+  const child = new Child([program, 'agent', '--config', file], {
     log,
     inside: site.inside ?? [],
     env,
