@@ -48,9 +48,15 @@ export class Disk implements AsyncDisposable {
    * @param stir causes traffic: the kernel gives up sent pages when the processor that sent them next has some.
    */
   async rotInUse(path: string, content: Buffer, stir: () => Promise<unknown>): Promise<void> {
+    await run('sync', [join(this.folder, path)]);
+    await this.#flip(path, content);
+    await this.drop(path, stir);
+  }
+
+  /** Drops what of a file is in memory. */
+  async drop(path: string, stir: () => Promise<unknown>): Promise<void> {
     const file = join(this.folder, path);
     await run('sync', [file]);
-    await this.#flip(path, content);
     await poll(`${path} has left memory`, async () => {
       await stir();
       // dd's way to say it: nothing is copied, `nocache` alone drops all of it.

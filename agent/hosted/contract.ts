@@ -1,5 +1,6 @@
 import type {Algorithm, Digest} from '../../oci/digest.ts';
 import type {OpenBlob} from '../store/contract.ts';
+import type {Sums} from '../store/sums.ts';
 
 /** A manifest that a repository has. Its bytes are content like any other, under the digest. */
 export interface ManifestRecord {
@@ -143,8 +144,8 @@ export interface Content {
   stat(digest: Digest): Promise<number | undefined>;
   /** A driver that has no files opens a copy in the node's cache. */
   open(digest: Digest): Promise<OpenBlob | undefined>;
-  /** Re-hashes an open blob; `false`: it is wrong, and gone. */
-  verify(blob: OpenBlob): Promise<boolean>;
+  /** Re-hashes an open blob. @returns the sums of its blocks; `undefined`: it is wrong, and gone. */
+  verify(blob: OpenBlob): Promise<Sums | undefined>;
   /** All of a small blob; its bytes have been hashed. */
   read(digest: Digest, maxBytes: number): Promise<Buffer | undefined>;
   /** Keeps a blob from being released while a link to it is made. `undefined` if it is not there. */

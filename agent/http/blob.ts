@@ -72,7 +72,8 @@ async function sendFlight(parts: RegistryParts, asked: AskedBlob, content: Conte
   const part = writeBlobHead(blobAnswer(asked), sizeBytes);
   if (part === undefined) return;
   const {start, end} = part;
-  const interrupted = await parts.sender.send(res, followedSpan(file, start, end), (bytes) => {
+  const interrupted = await parts.sender.send(res, followedSpan(file, start, end), (bytes, sound, at) => {
+    if (!sound) parts.repeats.doubt(pull.digest, at, bytes);
     exchange.sent(bytes);
   });
   if (interrupted !== undefined) {
@@ -84,7 +85,8 @@ async function sendFlight(parts: RegistryParts, asked: AskedBlob, content: Conte
     return;
   }
   res.end();
-  if (start === 0 && end === sizeBytes) parts.repeats.completed(clientOf(asked), pull.digest, true);
+  parts.repeats.arrived(pull.digest);
+  if (start === 0 && end === sizeBytes) parts.repeats.completed(clientOf(asked), pull.digest);
 }
 
 async function sendPassing(parts: RegistryParts, asked: AskedBlob, {through, why}: Content<'through'>): Promise<void> {

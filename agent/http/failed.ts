@@ -4,7 +4,7 @@ import type {Log} from '../../proc/log.ts';
 import {API_VERSION} from './asked.ts';
 import type {Exchange} from './exchange.ts';
 import {waitsToSend} from './expect.ts';
-import {ClientGone} from './send.ts';
+import {ClientGone} from './transfer.ts';
 
 /** How long, and how much, is read of a body that nobody wants. */
 const UNREAD_MS = 5_000;

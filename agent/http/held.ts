@@ -1,11 +1,13 @@
 import type {IncomingMessage, OutgoingHttpHeaders, ServerResponse} from 'node:http';
 import type {Digest} from '../../oci/digest.ts';
 import type {OpenBlob} from '../store/contract.ts';
+import type {Sums} from '../store/sums.ts';
 import type {Exchange} from './exchange.ts';
 import {matchesEtag, parseRange} from './range.ts';
-import type {Repeats} from './repeats.ts';
+import type {Repeats, Suspicion} from './repeats.ts';
 import type {Sender} from './send.ts';
-import {verifiedSpan, wholeSpan} from './span.ts';
+import {checkedSpan, type Span, verifiedSpan, wholeSpan} from './span.ts';
+import {WrongBytesError} from './transfer.ts';
 
 /** An answer with a blob, or a part of one. */
 export interface BlobAnswer {
@@ -46,29 +48,43 @@ export function writeBlobHead({req, res, exchange, digest, head}: BlobAnswer, si
   return undefined;
 }
 
-/** Sends a blob that is on disk. It is hashed again while it leaves if this client has reason to suspect it. */
+/**
+ * Sends a blob that is on disk. What this client has reason to suspect is checked, or hashed again, while it leaves.
+ * @param verify hashes the file. @returns the sums of its blocks; `undefined` if it is wrong.
+ */
 export async function sendHeld(
   {sender, repeats}: {readonly sender: Sender; readonly repeats: Repeats},
   answer: BlobAnswer,
   blob: OpenBlob,
-  verify: () => Promise<boolean>,
+  verify: () => Promise<Sums | undefined>,
 ): Promise<void> {
   const {res, exchange, digest} = answer;
   const part = writeBlobHead(answer, blob.sizeBytes);
   if (part === undefined) return;
-  const {start, end} = part;
-  const isWhole = start === 0 && end === blob.sizeBytes;
+  const isWhole = part.start === 0 && part.end === blob.sizeBytes;
   const client = clientOf(answer);
-  const inMemory = (): Promise<boolean> => sender.inMemory(blob.fd, blob.sizeBytes);
-  const isSuspect = isWhole && (await repeats.suspects(client, digest, inMemory));
-  const span = isSuspect ? verifiedSpan(blob.fd, start, end, verify()) : wholeSpan(blob.fd, start, end);
-  const interrupted = await sender.send(res, span, (bytes, fromMemory) => {
-    if (!fromMemory && !isSuspect) repeats.doubt(digest);
-    exchange.sent(bytes);
-  });
-  if (interrupted !== undefined) throw interrupted.failure;
+  const suspicion = isWhole
+    ? await repeats.suspicion(client, digest, () => sender.missing(blob.fd, blob.sizeBytes))
+    : 'none';
+  const prove = (): Promise<boolean> => repeats.prove(digest, verify);
+  try {
+    const interrupted = await sender.send(res, spanFor(suspicion, blob, part, prove), (bytes, sound, at) => {
+      if (!sound && suspicion === 'none') repeats.doubt(digest, at, bytes);
+      exchange.sent(bytes);
+    });
+    if (interrupted !== undefined) throw interrupted.failure;
+  } catch (error) {
+    if (error instanceof WrongBytesError) await prove(); // it is put aside before the client asks once more
+    throw error;
+  }
   res.end();
-  if (isWhole) repeats.completed(client, digest, isSuspect);
+  if (isWhole) repeats.completed(client, digest);
+}
+
+function spanFor(suspicion: Suspicion, {fd, sizeBytes}: OpenBlob, part: Part, prove: () => Promise<boolean>): Span {
+  if (suspicion === 'none') return wholeSpan(fd, part.start, part.end);
+  if (suspicion === 'hash') return verifiedSpan(fd, part.start, part.end, prove());
+  return checkedSpan(fd, sizeBytes, suspicion);
 }
 
 /** Tells clients apart as well as can be. */

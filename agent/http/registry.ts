@@ -14,7 +14,7 @@ import {Exchange, Subject} from './exchange.ts';
 import {answerManifest, answerWarmManifest} from './manifest.ts';
 import {answerPage} from './page.ts';
 import {answerError} from './failed.ts';
-import {ClientGone} from './send.ts';
+import {ClientGone} from './transfer.ts';
 
 const PARSED_MAX = 4_096;
 const PARSED_KEY_MAX = 512;

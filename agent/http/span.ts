@@ -11,11 +11,30 @@ export interface Span {
   /** Resolves when `limit` or `failure` may have changed. */
   moved(): Promise<void>;
   failure(): Error | undefined;
+  /** Only of a whole file. */
+  readonly checks?: Checks;
+}
+
+/** What is known of the blocks (store/sums.ts) of a file: those of which nothing is known are checked before they leave. */
+export interface Checks {
+  /** Whether what memory holds of a part is known to be right. Offset and length in bytes. */
+  isSound(at: number, length: number): boolean;
+  /**
+   * @param bytes all of the block.
+   * @param fromMemory it was in the page cache, all of it, before it was read.
+   * @returns whether they are what they were.
+   */
+  check(block: number, bytes: Uint8Array, fromMemory: boolean): boolean;
 }
 
 /** A part of a whole blob. */
 export function wholeSpan(fd: number, start: number, end: number): Span {
   return {fd, start, end, limit: () => end, moved: () => Promise.resolve(), failure: () => undefined};
+}
+
+/** A whole blob of which only what its checks approve leaves. */
+export function checkedSpan(fd: number, sizeBytes: number, checks: Checks): Span {
+  return {...wholeSpan(fd, 0, sizeBytes), checks};
 }
 
 /**

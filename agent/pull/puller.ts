@@ -1,6 +1,7 @@
 import type {Digest} from '../../oci/digest.ts';
 import type {RepositoryName} from '../../oci/source.ts';
 import type {OpenBlob} from '../store/contract.ts';
+import type {Sums} from '../store/sums.ts';
 import {Blobs} from './blobs.ts';
 import type {PullContext} from './context.ts';
 import {Denied} from './denied.ts';
@@ -42,11 +43,11 @@ export class Puller {
     this.#context.store.touch(digest);
   }
 
-  /** Hashes a stored blob again; counts it if it is wrong. */
-  async verify(blob: OpenBlob, name: RepositoryName): Promise<boolean> {
-    const right = await this.#context.store.verify(blob);
-    if (!right) this.#context.events.integrity(this.label(name));
-    return right;
+  /** Hashes a stored blob again; counts it if it is wrong. @returns the sums of its blocks, if it is right. */
+  async verify(blob: OpenBlob, name: RepositoryName): Promise<Sums | undefined> {
+    const sums = await this.#context.store.verify(blob);
+    if (sums === undefined) this.#context.events.integrity(this.label(name));
+    return sums;
   }
 
   /** After a reload: what upstreams refused may be granted now. */

@@ -1,5 +1,6 @@
 import type {Digest} from '../../oci/digest.ts';
 import type {Authority, RepositoryName} from '../../oci/source.ts';
+import type {Sums} from './sums.ts';
 
 export type ContentKind = 'manifest' | 'blob';
 
@@ -75,10 +76,10 @@ export interface Store {
    */
   open(digest: Digest): Promise<OpenBlob | undefined>;
   /**
-   * Re-hashes an open blob off the event loop; `false` if it is wrong, and then it has been quarantined.
-   * Calls for one digest at one time are one.
+   * Re-hashes an open blob off the event loop. Calls for one digest at one time are one.
+   * @returns the sums of its blocks; `undefined` if it is wrong, and then it has been quarantined.
    */
-  verify(blob: OpenBlob, signal?: AbortSignal): Promise<boolean>;
+  verify(blob: OpenBlob, signal?: AbortSignal): Promise<Sums | undefined>;
   /** All of a small blob (manifests) in memory, or `undefined`. Its bytes have been hashed. */
   read(digest: Digest, maxBytes: number): Promise<{readonly record: BlobRecord; readonly bytes: Buffer} | undefined>;
   /**

@@ -8,6 +8,7 @@ import {poll} from '../../test/poll.ts';
 import {keep, linkTo, newContent, ROOMY, StoreRig, TemporaryFolder} from '../../test/store-rig.ts';
 import {StoreFullError} from './contract.ts';
 import {Folder} from './folder.ts';
+import {BLOCK_BYTES} from './sums.ts';
 
 describe('ingest', () => {
   test('a blob is absent until it is committed, and whole then', async () => {
@@ -201,7 +202,7 @@ async function readWhileItGoes({store}: StoreRig): Promise<void> {
   assert.equal(await store.removeImage(linkTo(digest), digest), 1000);
   assert.equal(await store.open(digest), undefined);
   assert.deepEqual(readFileSync(blob.fd), bytes);
-  assert.equal(await store.verify(blob), true);
+  assert.equal((await store.verify(blob))?.blocks, Math.ceil(blob.sizeBytes / BLOCK_BYTES));
   release();
   blob.close();
   blob.close();

@@ -12,6 +12,7 @@ import {
 import {StoreFullError, type TagRecord, type Usage} from './contract.ts';
 import {DataFolderError} from './folder.ts';
 import {LocalStore, type LocalStoreOptions} from './local-store.ts';
+import type {Sums} from './sums.ts';
 
 /** How often a data folder that cannot be used is tried again. */
 const RETRY_MS = 5000;
@@ -67,8 +68,8 @@ export class DiskStore implements Store {
   async open(digest: Digest): Promise<OpenBlob | undefined> {
     return await this.#local?.open(digest);
   }
-  async verify(blob: OpenBlob, signal?: AbortSignal): Promise<boolean> {
-    return (await this.#local?.verify(blob, signal)) ?? false;
+  async verify(blob: OpenBlob, signal?: AbortSignal): Promise<Sums | undefined> {
+    return await this.#local?.verify(blob, signal);
   }
   async read(
     digest: Digest,

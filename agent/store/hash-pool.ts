@@ -3,6 +3,7 @@ import {Worker} from 'node:worker_threads';
 import type {Algorithm} from '../../oci/digest.ts';
 import {slabs} from '../../oci/slabs.ts';
 import type {SharedFd} from './shared-fd.ts';
+import {newSumKey, Sums, type SumKey} from './sums.ts';
 
 /** To a worker: hash `fd` up to byte `upTo`; with `end`, then answer the result; with `drop`, forget the job. */
 export interface HashAsk {
@@ -14,13 +15,21 @@ export interface HashAsk {
   readonly lent: readonly number[];
   readonly end: boolean;
   readonly drop: boolean;
+  /** With the first ask of a job that has the whole file at once: a sum of each block with the result. */
+  readonly withSums: boolean;
 }
 /** From a worker: how far it is, the result, that the job is forgotten, or why it ended. */
 export type HashAnswer =
   | {readonly job: number; readonly at: number}
-  | {readonly job: number; readonly hex: string}
+  | {readonly job: number; readonly hex: string; readonly sums: Uint8Array}
   | {readonly job: number; readonly dropped: true}
   | {readonly job: number; readonly error: Error};
+
+export interface HashThreadData {
+  /** What the network's sockets read into. */
+  readonly shared: SharedArrayBuffer;
+  readonly sumKey: SumKey;
+}
 
 const MAX_THREADS = 4;
 const IDLE_MS = 60_000;
@@ -44,6 +53,7 @@ interface Thread {
 export class HashPool {
   readonly #threads = new Set<Thread>();
   readonly #maxThreads: number;
+  readonly #sumKey = newSumKey();
   #lastJob = 0;
   #closed = false;
   constructor(maxThreads = Math.min(MAX_THREADS, availableParallelism())) {
@@ -51,13 +61,13 @@ export class HashPool {
   }
 
   /** A hash of the file from its first byte on. It holds the descriptor until it has ended. */
-  start(file: SharedFd, algorithm: Algorithm): HashJob {
+  start(file: SharedFd, algorithm: Algorithm, {withSums = false} = {}): HashJob {
     if (this.#closed) throw new Error('Hash pool is closed');
     const thread = this.#leastBusy();
     const id = ++this.#lastJob;
     const release = file.retain();
     const job = new HashJob({
-      send: (what) => thread.worker.postMessage({job: id, fd: file.fd, algorithm, ...what} satisfies HashAsk),
+      send: (what) => thread.worker.postMessage({job: id, fd: file.fd, algorithm, withSums, ...what} satisfies HashAsk),
       ended: () => {
         release();
         thread.jobs.delete(id);
@@ -71,6 +81,16 @@ export class HashPool {
   /** Hash of a whole file in hexadecimal. */
   async hashFile(file: SharedFd, algorithm: Algorithm, sizeBytes: number): Promise<string> {
     return await this.start(file, algorithm).finish(sizeBytes);
+  }
+
+  /** The same, with the sums of its blocks. */
+  async sumFile(
+    file: SharedFd,
+    algorithm: Algorithm,
+    sizeBytes: number,
+  ): Promise<{readonly hex: string; readonly sums: Sums}> {
+    const {hex, sums} = await this.start(file, algorithm, {withSums: true}).hashed(sizeBytes);
+    return {hex, sums: new Sums(this.#sumKey, sums)};
   }
 
   /** Ends the threads; jobs under way fail. */
@@ -91,7 +111,8 @@ export class HashPool {
   #spawn(): Thread {
     // `.js` in a published package, `.ts` in a checkout: beside this file, whatever it is.
     const file = new URL(import.meta.url.replace(/hash-pool(\.[jt]s)$/, 'hash-worker$1'));
-    const worker = new Worker(file, {resourceLimits: RESOURCE_LIMITS, workerData: slabs.shared});
+    const workerData: HashThreadData = {shared: slabs.shared, sumKey: this.#sumKey};
+    const worker = new Worker(file, {resourceLimits: RESOURCE_LIMITS, workerData});
     const thread: Thread = {worker, jobs: new Map(), idleTimer: undefined};
     worker.on('message', (answer: HashAnswer) => thread.jobs.get(answer.job)?.answered(answer));
     worker.on('error', (error: Error) => this.#lost(thread, error));
@@ -127,10 +148,15 @@ interface JobEnds {
   ended(): void;
 }
 
+interface Hashed {
+  readonly hex: string;
+  readonly sums: Uint8Array;
+}
+
 /** One file's hash, following its writer. At most one message is on its way: what comes meanwhile is one step later. */
 export class HashJob {
   readonly #ends: JobEnds;
-  readonly #result = Promise.withResolvers<string>();
+  readonly #result = Promise.withResolvers<Hashed>();
   #upTo = 0;
   #sent = 0;
   /** The last bytes before `#upTo`, of which the thread does not know yet. */
@@ -157,7 +183,12 @@ export class HashJob {
   }
 
   /** @returns hash of the first `sizeBytes` in hexadecimal. @throws {Error} if they cannot be read, or after `drop`. */
-  finish(sizeBytes: number): Promise<string> {
+  async finish(sizeBytes: number): Promise<string> {
+    return (await this.hashed(sizeBytes)).hex;
+  }
+
+  /** As `finish`, with the sums of the blocks if the job was started to have them. */
+  hashed(sizeBytes: number): Promise<Hashed> {
     this.#finishing = true;
     this.#upTo = sizeBytes;
     if (!this.#waiting) this.#send();
@@ -185,7 +216,7 @@ export class HashJob {
     this.#done = true;
     this.#release();
     this.#ends.ended();
-    if ('hex' in answer) this.#result.resolve(answer.hex);
+    if ('hex' in answer) this.#result.resolve(answer);
     else this.#result.reject('error' in answer ? answer.error : new Error('Hash was dropped'));
   };
 

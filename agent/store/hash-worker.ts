@@ -1,24 +1,25 @@
 import {createHash, type Hash} from 'node:crypto';
 import {readSync} from 'node:fs';
 import {parentPort, workerData} from 'node:worker_threads';
-import type {HashAnswer, HashAsk} from './hash-pool.ts';
+import type {HashAnswer, HashAsk, HashThreadData} from './hash-pool.ts';
+import {BLOCK_BYTES, sumOf} from './sums.ts';
 
-/** Large enough that the system call does not count, small enough for the processor's cache. */
-const BUFFER_BYTES = 256 * 1024;
 /** How much of one file is hashed before another has its turn and messages are looked at. */
-const SLICE_BYTES = 32 * BUFFER_BYTES;
+const SLICE_BYTES = 32 * BLOCK_BYTES;
 
 interface Job {
   readonly fd: number;
   readonly hash: Hash;
+  /** Of the blocks before `at`, where they are wanted: then the file is read from its first byte to its last. */
+  readonly sums: Buffer[] | undefined;
   at: number;
   upTo: number;
   end: boolean;
 }
 
-const buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
-/** What the network's sockets read into. */
-const shared = workerData as SharedArrayBuffer;
+/** Large enough that the system call does not count, small enough for the processor's cache. */
+const buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+const {shared, sumKey} = workerData as HashThreadData;
 /** Job number → job. */
 const jobs = new Map<number, Job>();
 /** Jobs with something to do. */
@@ -32,7 +33,7 @@ parentPort?.on('message', (ask: HashAsk) => {
     answer({job: ask.job, dropped: true});
     return;
   }
-  const job = jobs.get(ask.job) ?? {fd: ask.fd, hash: createHash(ask.algorithm), at: 0, upTo: 0, end: false};
+  const job = jobs.get(ask.job) ?? newJob(ask);
   job.upTo = ask.upTo;
   job.end = ask.end;
   hashLent(job, ask.lent);
@@ -40,6 +41,10 @@ parentPort?.on('message', (ask: HashAsk) => {
   ready.add(ask.job);
   schedule();
 });
+
+function newJob({fd, algorithm, withSums}: HashAsk): Job {
+  return {fd, hash: createHash(algorithm), sums: withSums ? [] : undefined, at: 0, upTo: 0, end: false};
+}
 
 function schedule(): void {
   if (scheduled || ready.size === 0) return;
@@ -62,7 +67,7 @@ function advance(id: number): void {
   }
   if (job.at < job.upTo) return;
   ready.delete(id);
-  if (job.end) settle(id, {job: id, hex: job.hash.digest('hex')});
+  if (job.end) settle(id, {job: id, hex: job.hash.digest('hex'), sums: Buffer.concat(job.sums ?? [])});
   else answer({job: id, at: job.at});
 }
 
@@ -77,10 +82,18 @@ function hashLent(job: Job, lent: readonly number[]): void {
 function readSlice(job: Job): void {
   const until = Math.min(job.upTo, job.at + SLICE_BYTES);
   while (job.at < until) {
-    const count = readSync(job.fd, buffer, 0, Math.min(BUFFER_BYTES, until - job.at), job.at);
-    if (count === 0) throw Object.assign(new Error(`File ends at ${job.at} of ${job.upTo}`), {code: 'ESHORT'});
-    job.hash.update(buffer.subarray(0, count));
-    job.at += count;
+    const bytes = buffer.subarray(0, Math.min(BLOCK_BYTES, until - job.at));
+    fill(bytes, job);
+    job.hash.update(bytes);
+    job.sums?.push(sumOf(sumKey, job.at / BLOCK_BYTES, bytes));
+    job.at += bytes.length;
+  }
+}
+
+function fill(bytes: Buffer, {fd, at, upTo}: Job): void {
+  for (let count = 0, have = 0; have < bytes.length; have += count) {
+    count = readSync(fd, bytes, have, bytes.length - have, at + have);
+    if (count === 0) throw Object.assign(new Error(`File ends at ${at + have} of ${upTo}`), {code: 'ESHORT'});
   }
 }
 

@@ -9,6 +9,7 @@ import {type Disk, openDisk} from './disk.ts';
 import type {StoreEvents} from './events.ts';
 import {Names} from './names.ts';
 import {readFully} from './read-fully.ts';
+import type {Sums} from './sums.ts';
 import {Upkeep} from './upkeep.ts';
 
 export interface LocalStoreOptions {
@@ -68,7 +69,7 @@ export class LocalStore implements Store {
     return await this.#disk.shelf.open(digest);
   }
 
-  async verify(blob: OpenBlob, signal?: AbortSignal): Promise<boolean> {
+  async verify(blob: OpenBlob, signal?: AbortSignal): Promise<Sums | undefined> {
     if (!(blob instanceof DiskBlob)) throw new TypeError('Not a blob of this store');
     signal?.throwIfAborted();
     const check = this.#disk.shelf.check(blob.digest, blob.file);

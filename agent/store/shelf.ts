@@ -11,6 +11,7 @@ import {Orphans} from './orphans.ts';
 import {readFully} from './read-fully.ts';
 import type {SharedFd} from './shared-fd.ts';
 import type {ShelfParts} from './shelf-parts.ts';
+import type {Sums} from './sums.ts';
 import {unlinkAll} from './unlink-all.ts';
 
 /** The whole blobs: finds, checks, adopts, quarantines and drops them. File and index row go together here. */
@@ -22,7 +23,7 @@ export class Shelf {
   /** Digests whose row is dropped and whose file is being unlinked: absent, and not to be probed. */
   readonly #leaving = new Map<Digest, Promise<void>>();
   /** One check, and one adoption, for all who want it at one time. */
-  readonly #checks = new Map<Digest, Promise<boolean>>();
+  readonly #checks = new Map<Digest, Promise<Sums | undefined>>();
   readonly #adoptions = new Map<Digest, Promise<BlobRow | undefined>>();
   constructor(parts: ShelfParts) {
     this.#parts = parts;
@@ -55,7 +56,7 @@ export class Shelf {
     const stat = statFile(file);
     const [sizeBytes, stamp] = [Number(stat.size), stampOf(stat)];
     if (sizeBytes === row.sizeBytes && stamp === row.stamp) return new DiskBlob(row, file);
-    if (await this.check(digest, file)) return new DiskBlob({...row, sizeBytes, stamp}, file);
+    if ((await this.check(digest, file)) !== undefined) return new DiskBlob({...row, sizeBytes, stamp}, file);
     file.release();
     return undefined;
   }
@@ -70,8 +71,8 @@ export class Shelf {
     }
   }
 
-  /** Hashes an open blob; `false` if it is wrong, and then it is in quarantine. */
-  async check(digest: Digest, file: SharedFd): Promise<boolean> {
+  /** Hashes an open blob. @returns the sums of its blocks; `undefined` if it is wrong, and then it is in quarantine. */
+  async check(digest: Digest, file: SharedFd): Promise<Sums | undefined> {
     let check = this.#checks.get(digest);
     if (check === undefined) {
       const release = file.retain();
@@ -193,25 +194,25 @@ export class Shelf {
     }
   }
 
-  async #check(digest: Digest, file: SharedFd): Promise<boolean> {
+  async #check(digest: Digest, file: SharedFd): Promise<Sums | undefined> {
     const stat = statFile(file);
     try {
-      if (!(await this.#isRight(digest, file, stat))) {
-        await this.#quarantine(digest, file);
-        return false;
-      }
+      const sums = await this.#proven(digest, file, stat);
+      if (sums === undefined) await this.#quarantine(digest, file);
+      else await this.#restamp(digest, Number(stat.size), stampOf(stat));
+      return sums;
     } catch (error) {
       this.failed('hash', error); // it cannot be read: nothing is known, and nothing is served
-      return false;
+      return undefined;
     }
-    await this.#restamp(digest, Number(stat.size), stampOf(stat));
-    return true;
   }
 
   /** What is no file (a folder in its place) is wrong, too. */
-  async #isRight(digest: Digest, file: SharedFd, stat: BigIntStats): Promise<boolean> {
+  async #proven(digest: Digest, file: SharedFd, stat: BigIntStats): Promise<Sums | undefined> {
+    if (!stat.isFile()) return undefined;
     const {algorithm, hex} = splitDigest(digest);
-    return stat.isFile() && (await this.#parts.pool.hashFile(file, algorithm, Number(stat.size))) === hex;
+    const found = await this.#parts.pool.sumFile(file, algorithm, Number(stat.size));
+    return found.hex === hex ? found.sums : undefined;
   }
 
   async #restamp(digest: Digest, sizeBytes: number, stamp: string): Promise<void> {
@@ -227,7 +228,7 @@ export class Shelf {
     const stat = statFile(file);
     const sizeBytes = Number(stat.size);
     try {
-      if (!(await this.#isRight(digest, file, stat))) {
+      if ((await this.#proven(digest, file, stat)) === undefined) {
         await this.#quarantine(digest, file);
         return undefined;
       }

@@ -97,10 +97,12 @@ test(
   },
 );
 
-for (const [between, others] of [
-  ['nobody else asks', []],
-  ['another has pulled it in full', [{}]],
-  ['another has read parts of it', [{range: 'bytes=0-1048575'}, {range: 'bytes=1048576-'}]],
+for (const [between, others, hashed] of [
+  ['nobody else asks', [], false],
+  ['another has pulled it in full', [{}], false],
+  ['another has read parts of it', [{range: 'bytes=0-1048575'}, {range: 'bytes=1048576-'}], false],
+  ['it was hashed before and nobody else asks', [], true],
+  ['it was hashed before and another has pulled it in full', [{}], true],
 ] as const)
   test(
     `a byte that rots under a blob never reaches who asks for it all the time, however often it was right, when ${between}`,
@@ -117,11 +119,19 @@ for (const [between, others] of [
       await blobFile(agent, digest);
       registry.clear();
       const stir = (): Promise<unknown> => Promise.all(Array.from({length: 8}, () => ask(agent.address, '/v2/')));
-      await disk.rotInUse(`data/blobs/sha256/${digest.slice(7, 9)}/${digest.slice(7)}`, content, stir);
+      const file = `data/blobs/sha256/${digest.slice(7, 9)}/${digest.slice(7)}`;
+      if (hashed) {
+        await disk.drop(file, stir);
+        assert.equal((await ask(agent.address, path)).digest, digest);
+      }
+      await disk.rotInUse(file, content, stir);
       for (const headers of others) await ask(agent.address, path, {headers: {'user-agent': 'other', ...headers}});
       const answers = [];
       for (let i = 0; i < 3; i++) answers.push(await ask(agent.address, path));
-      for (const answer of answers) assert.ok(!answer.complete || answer.digest === digest, 'a wrong byte left');
+      for (const answer of answers)
+        assert.ok(!answer.complete || answer.digest === digest, 'a wrong answer was complete');
+      const [first] = answers;
+      if (hashed) assert.ok(first?.body.equals(content.subarray(0, first.bodyBytes)), 'a wrong byte left');
       assert.equal(answers.at(-1)?.digest, digest);
       assert.ok(
         registry.lines().some((line) => line.includes(digest)),

@@ -13,6 +13,7 @@ import {readFully} from '../../store/read-fully.ts';
 import {SharedFd} from '../../store/shared-fd.ts';
 import type {Content, LetGo, UploadBytes, UploadState} from '../contract.ts';
 import {Keyed} from '../keyed.ts';
+import type {Sums} from '../../store/sums.ts';
 import {namesIn} from './durable-files.ts';
 import type {DiskParts} from './parts.ts';
 import {DiskSpace} from './space.ts';
@@ -47,7 +48,7 @@ export class DiskContent implements Content {
     return await this.#parts.disk().shelf.open(digest);
   }
 
-  async verify(blob: OpenBlob): Promise<boolean> {
+  async verify(blob: OpenBlob): Promise<Sums | undefined> {
     if (!(blob instanceof DiskBlob)) throw new TypeError('Not a blob of this store');
     return await this.#parts.disk().shelf.check(blob.digest, blob.file);
   }

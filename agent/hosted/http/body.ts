@@ -1,7 +1,7 @@
 import type {IncomingMessage} from 'node:http';
 import {OciError} from '../../../oci/error.ts';
 import {askForBody} from '../../http/expect.ts';
-import {ClientGone} from '../../http/send.ts';
+import {ClientGone} from '../../http/transfer.ts';
 import {chunkReceived} from '../../young.ts';
 
 /** So much of all bodies waits for the disk, and of each so much at the least and at the most; more waits in the client. */
