@@ -13,19 +13,30 @@ const COLLECT_BYTES = 16 * 1024 * 1024;
 export const YOUNG_FLAGS: readonly string[] = ['--max-semi-space-size=4', '--expose-gc', '--heap-growing-percent=200'];
 
 let receivedBytes = 0;
+let receivedAt = -Infinity;
 
-/** To be called for each chunk of a body that may be large. A collection takes less than a millisecond mostly. */
+/**
+ * To be called for each chunk of a body that may be large. A collection takes less than a millisecond mostly.
+ * @param bytes of it that V8 has to collect.
+ */
 export function chunkReceived(bytes: number): void {
+  receivedAt = performance.now();
   receivedBytes += bytes;
   if (receivedBytes < COLLECT_BYTES) return;
   receivedBytes = 0;
   globalThis.gc?.({type: 'minor'});
 }
 
-/** How long after the start: the pause of some 30 ms is not to hold up the first pulls. */
+/** How long after the start, at first: the pause of some 30 ms is not to hold up the first pulls. */
 const SETTLE_MS = 500;
+/** Nor those that follow them: what they have taught V8 goes with the rest. */
+const QUIET_MS = 5_000;
 
-/** Gives back what starting took, once: some 10 MB on every node (docs/performance.md). */
+/** Gives back what starting took, once, when nothing arrives: some 10 MB on every node (docs/performance.md). */
 export function settleHeap(): void {
-  setTimeout(() => globalThis.gc?.({type: 'major', flavor: 'last-resort', execution: 'sync'}), SETTLE_MS).unref();
+  const timer = setInterval(() => {
+    if (performance.now() - receivedAt < QUIET_MS) return;
+    clearInterval(timer);
+    globalThis.gc?.({type: 'major', flavor: 'last-resort', execution: 'sync'});
+  }, SETTLE_MS).unref();
 }

@@ -58,7 +58,7 @@ class Queue {
     let skip = skipBytes;
     if ('lends' in body) (body as LendingBody).lends = true;
     body.on('data', (chunk: Uint8Array) => {
-      if (slabs.offsetOf(chunk) === undefined) chunkReceived(chunk.length);
+      chunkReceived(slabs.offsetOf(chunk) === undefined ? chunk.length : 0);
       const part = skip > 0 ? chunk.subarray(Math.min(skip, chunk.length)) : chunk;
       skip = Math.max(0, skip - chunk.length);
       if (part.length === 0 || this.#dropped) return slabs.giveBack([chunk]);
