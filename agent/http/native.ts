@@ -9,6 +9,8 @@ export interface Native {
   sendfileNow(out: number, file: number, at: number, length: number): number;
   readonly resident: Resident;
   dup(fd: number): number;
+  /** Bytes of a connection that the other end has not taken yet. @see tcp(7) SIOCOUTQ */
+  queued(fd: number): number;
   /**
    * For a connection that does not leave the machine: no network, no congestion. Where the system's control is BBR, it
    * would pace it by timers (docs/performance.md). Reno is in every kernel, open to everybody, and only counts losses.
@@ -19,6 +21,7 @@ export interface Native {
 }
 
 const SHUT_RDWR = 2;
+const SIOCOUTQ = 0x5411;
 /** `IPPROTO_TCP` and `TCP_CONGESTION`. @see tcp(7) */
 const [TCP, CONGESTION] = [6, 13];
 const RENO = Buffer.from('reno');
@@ -38,7 +41,9 @@ export function loadNative(): Native | undefined {
     const dup = libc.func('int dup(int fd)');
     const shutdown = libc.func('int shutdown(int fd, int how)');
     const setsockopt = libc.func('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)');
+    const ioctl = libc.func('int ioctl(int fd, unsigned long request, void *value)');
     const offset = new BigInt64Array(1);
+    const count = new Int32Array(1);
     return {
       sendfile: (out, file, at, length) =>
         new Promise((resolve, reject) => {
@@ -53,6 +58,11 @@ export function loadNative(): Native | undefined {
       },
       resident: newResident(libc),
       dup: (fd) => dup(fd) as number,
+      queued: (fd) => {
+        count[0] = 0;
+        ioctl(fd, SIOCOUTQ, count);
+        return count[0];
+      },
       ignoreCongestion: (fd) => {
         setsockopt(fd, TCP, CONGESTION, RENO, RENO.length); // a kernel that refuses has its reasons: only slower
       },

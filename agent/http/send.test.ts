@@ -7,6 +7,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {test} from 'node:test';
 import {buffer} from 'node:stream/consumers';
+import {setTimeout as delay} from 'node:timers/promises';
 import koffi from 'koffi';
 import {loadNative, type Native} from './native.ts';
 import {Sender} from './send.ts';
@@ -127,6 +128,53 @@ test('a sender tells what was in memory from what came from the disk', async () 
     server.close();
     sender.close();
   }
+  await file.close();
+  await rm(folder, {recursive: true});
+});
+
+test('a client that takes bytes steadily is met by the clock, and one that stops is left alone until it goes on', async () => {
+  const size = 96 << 20;
+  const folder = await mkdtemp(join(tmpdir(), 'noost-send-'));
+  const file = await open(join(folder, 'file'), 'w+');
+  await file.truncate(size); // a hole is not in memory: it is read once
+  for (const bytes = Buffer.alloc(1 << 20); (await file.read(bytes)).bytesRead > 0;);
+  const calls = {sendfile: 0, met: 0};
+  const native: Native = {
+    ...real,
+    sendfileNow: (...args) => {
+      calls.sendfile++;
+      return real.sendfileNow(...args);
+    },
+    queued: (fd) => {
+      calls.met++;
+      return real.queued(fd);
+    },
+  };
+  const sender = new Sender({native, threads: 8});
+  const server = createServer((_, res) => {
+    res.writeHead(200, {'content-length': size});
+    void sender.send(res, wholeSpan(file.fd, 0, size), () => undefined).then(() => res.end());
+  });
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+  const {port} = server.address() as AddressInfo;
+  const answer = await new Promise<IncomingMessage>((resolve) => get({host: '127.0.0.1', port}, resolve));
+  let taken = 0;
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
+    const before = taken;
+    taken += chunk.length;
+    if (before >> 20 !== taken >> 20) await delay(4); // 250 MB/s at most
+    if (before < size / 2 && taken >= size / 2) {
+      await delay(100); // what is on its way arrives, and one guess may be in vain
+      const {sendfile} = calls;
+      await delay(400);
+      assert.ok(calls.sendfile - sendfile <= 1, `${calls.sendfile - sendfile} calls for a client that stands still`);
+    }
+  }
+  assert.equal(taken, size);
+  assert.ok(calls.met > 5, `asked ${calls.met} times what waits`);
+  server.closeAllConnections();
+  server.close();
+  sender.close();
   await file.close();
   await rm(folder, {recursive: true});
 });

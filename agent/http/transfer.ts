@@ -1,10 +1,13 @@
 import {closeSync, read, readSync} from 'node:fs';
 import type {ServerResponse} from 'node:http';
 import type {Socket} from 'node:net';
+import {setTimeout as delay} from 'node:timers/promises';
 import {promisify} from 'node:util';
 import type {Semaphore} from '../../oci/semaphore.ts';
 import {BLOCK_BYTES} from '../store/sums.ts';
+import {isLocal} from './client-socket.ts';
 import type {Native} from './native.ts';
+import {Pace} from './pace.ts';
 import {Pieces} from './pieces.ts';
 import type {Span} from './span.ts';
 
@@ -60,6 +63,8 @@ export class Transfer {
   #isGone = false;
   #shutdown: (() => void) | undefined;
   #started = false;
+  /** Only within the machine: on a network the path has a say, too. */
+  readonly #pace: Pace | undefined;
   /** When the client last took something; `undefined` while it is us who have nothing. */
   #waitingSince: number | undefined;
 
@@ -67,6 +72,7 @@ export class Transfer {
     this.#socket = socket;
     this.#res = res;
     this.#sent = sent;
+    this.#pace = isLocal(socket) ? new Pace() : undefined;
     if (socket.destroyed) this.#onClose();
     else socket.once('close', this.#onClose);
   }
@@ -106,8 +112,8 @@ export class Transfer {
 
   /**
    * By sendfile(2) on a duplicate of the socket's descriptor: libuv may close its own at any time, and the number
-   * would be somebody else's (design §4.4). When the socket is full, an ordinary write waits for room; so it does
-   * for errors, which it tells better.
+   * would be somebody else's (design §4.4). When the socket is full, an ordinary write waits for room, unless the clock
+   * does (`Pace`); so it does for errors, which it tells better.
    */
   async sendfile(span: Span, native: Native, descriptor: number, calls: Semaphore): Promise<Interrupted | undefined> {
     const out = native.dup(descriptor);
@@ -148,10 +154,15 @@ export class Transfer {
       if (this.#isGone) throw new ClientGone('The client left');
       if (sent > 0) {
         this.#sent(sent, inMemory, at);
+        this.#pace?.moved(sent);
         at += sent;
       }
-      if (sent < length) piece = WAIT_BYTES;
-      else if (inMemory) await nextTurn(); // a client that takes all we give must not have the loop for itself
+      if (!inMemory) this.#pace?.interrupted();
+      if (sent < length) {
+        const waitMs = sent > 0 ? this.#pace?.full(native.queued(out)) : undefined;
+        if (waitMs === undefined) piece = WAIT_BYTES;
+        else await this.#until(delay(waitMs));
+      } else if (inMemory) await nextTurn(); // a client that takes all we give must not have the loop for itself
     }
     this.#head();
     return undefined;
@@ -163,6 +174,7 @@ export class Transfer {
       const failure = span.failure();
       if (failure !== undefined) return {at, failure};
       this.#head();
+      this.#pace?.interrupted();
       await this.#until(span.moved());
     }
     return undefined;
