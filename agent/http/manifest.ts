@@ -5,6 +5,7 @@ import type {ManifestContent} from '../pull/manifests.ts';
 import type {Resolved} from '../pull/tags.ts';
 import type {Asked, RegistryParts} from './asked.ts';
 import {contentHead} from './head.ts';
+import {prepareHead, type PreparedHead, writePrepared} from './prepared.ts';
 import {matchesEtag} from './range.ts';
 
 type AskedManifest = Asked<Pull & {readonly kind: 'manifest' | 'tag'}>;
@@ -27,20 +28,23 @@ export function answerWarmManifest({puller}: RegistryParts, asked: Omit<Asked, '
   exchange.result = 'hit';
   puller.touch(digest);
   if (matchesEtag(asked.req.headers['if-none-match'], digest)) notModified({...asked, pull}, digest, content.mediaType);
-  else send(asked, content, warmHead(pull, content));
+  else {
+    writePrepared(asked.res, warmHead(pull, content));
+    sendBody(asked, content);
+  }
   return true;
 }
 
 /** Heads of warm answers, by the parsed request, which the listener keeps for requests that repeat. */
-const warmHeads = new WeakMap<Pull, {readonly content: ManifestContent; readonly head: readonly string[]}>();
+const warmHeads = new WeakMap<Pull, {readonly content: ManifestContent; readonly head: PreparedHead}>();
 
-function warmHead(pull: AskedManifest['pull'], content: ManifestContent): readonly string[] {
+function warmHead(pull: AskedManifest['pull'], content: ManifestContent): PreparedHead {
   const known = warmHeads.get(pull);
   if (known?.content === content) return known.head;
-  const head = headOf(pull, content.digest, content.mediaType, content.bytes.length, 'hit', undefined);
-  const flat = Object.entries(head).flatMap(([name, value]) => [name, String(value)]);
-  warmHeads.set(pull, {content, head: flat});
-  return flat;
+  const fields = headOf(pull, content.digest, content.mediaType, content.bytes.length, 'hit', undefined);
+  const head = prepareHead({...fields, 'content-length': content.bytes.length});
+  warmHeads.set(pull, {content, head});
+  return head;
 }
 
 /** GET and HEAD of a manifest by tag or digest (end-3). */
@@ -80,19 +84,12 @@ function respond(asked: Omit<AskedManifest, 'signal'>, content: ManifestContent,
   const {req, pull, exchange} = asked;
   if (matchesEtag(req.headers['if-none-match'], content.digest))
     return notModified(asked, content.digest, content.mediaType);
-  send(
-    asked,
-    content,
-    headOf(pull, content.digest, content.mediaType, content.bytes.length, exchange.result, resolved),
-  );
+  const head = headOf(pull, content.digest, content.mediaType, content.bytes.length, exchange.result, resolved);
+  asked.res.writeHead(200, head);
+  sendBody(asked, content);
 }
 
-function send(
-  {req, res, exchange}: Omit<Asked, 'signal'>,
-  {bytes, text}: ManifestContent,
-  head: OutgoingHttpHeaders | readonly string[],
-): void {
-  res.writeHead(200, head as OutgoingHttpHeaders); // Node takes a flat list as well, which its types only say as mutable
+function sendBody({req, res, exchange}: Omit<Asked, 'signal'>, {bytes, text}: ManifestContent): void {
   if (req.method === 'HEAD') {
     res.end();
     return;
