@@ -66,10 +66,11 @@ export async function sendHeld(
   const suspicion = isWhole
     ? await repeats.suspicion(client, digest, () => sender.missing(blob.fd, blob.sizeBytes))
     : 'none';
-  const prove = (): Promise<boolean> => repeats.prove(digest, verify);
+  let watches = suspicion === 'none'; // what is hashed meanwhile need not be doubted; what is read after that must
+  const prove = async (): Promise<boolean> => (watches = await repeats.prove(digest, verify));
   try {
     const interrupted = await sender.send(res, spanFor(suspicion, blob, part, prove), (bytes, sound, at) => {
-      if (!sound && suspicion === 'none') repeats.doubt(digest, at, bytes);
+      if (!sound && watches) repeats.doubt(digest, at, bytes);
       exchange.sent(bytes);
     });
     if (interrupted !== undefined) throw interrupted.failure;
