@@ -1,7 +1,8 @@
 import {readdirSync, readFileSync} from 'node:fs';
 import {readFile} from 'node:fs/promises';
 import {join} from 'node:path';
-import type {ClusterRig, Pod} from './rig.ts';
+import {poll} from '../poll.ts';
+import {type ClusterRig, isReady, type Pod, POD_MS} from './rig.ts';
 
 /** The process of a pod's only container, as this machine numbers it. */
 export async function pidOf(rig: ClusterRig, {spec, status}: Pod): Promise<number> {
@@ -12,6 +13,16 @@ export async function pidOf(rig: ClusterRig, {spec, status}: Pod): Promise<numbe
   if (id === '' || !Number.isInteger(pid) || pid <= 1)
     throw new Error(`No process of ${spec.nodeName ?? ''}'s agent:\n${table}`);
   return pid;
+}
+
+/** The agent of the same node when its container has been started again and is ready. */
+export function restarted(rig: ClusterRig, agent: Pod): Promise<Pod> {
+  const restarts = ({status}: Pod): number => status?.containerStatuses?.[0]?.restartCount ?? 0;
+  const again = async (): Promise<Pod | undefined> => {
+    const now = await rig.agentOn(agent.spec.nodeName ?? '');
+    return restarts(now) > restarts(agent) && isReady(now) ? now : undefined;
+  };
+  return poll('the agent is started again', again, POD_MS);
 }
 
 /** The kubelet of a node: stopped, the node is lost for the cluster, and its containers go on. */

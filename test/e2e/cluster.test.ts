@@ -9,7 +9,7 @@ import {describeTree} from '../node-tree.ts';
 import {needs} from '../needs.ts';
 import {needsKubernetes} from '../peers/kubernetes.ts';
 import {poll} from '../poll.ts';
-import {kubeletOf, pidOf} from './chaos.ts';
+import {kubeletOf, pidOf, restarted} from './chaos.ts';
 import {withEvidence} from './evidence.ts';
 import {ClusterRig, LOGIN, NAMESPACE, NODES, POD_MS} from './rig.ts';
 import {daemonSet, deployment, pod} from './workloads.ts';
@@ -222,19 +222,10 @@ suite('on a cluster', {timeout: 1_500_000}, () => {
     const agent = await rig.agentOn(node);
     process.kill(await pidOf(rig, agent), 'SIGKILL');
     const killed = await rig.timed('killed', 'killed:1', node);
-    const again = await rig.agentOn(node);
-    const restarts = again.status?.containerStatuses?.[0]?.restartCount ?? 0;
+    const again = await restarted(rig, agent); // the pod may have been running sooner
     process.kill(await pidOf(rig, again), 'SIGSTOP');
     const stopped = await rig.timed('stopped', 'stopped:1', node);
-    const after = await poll(
-      'the agent that hung is replaced',
-      async () => {
-        const now = await rig.agentOn(node);
-        return (now.status?.containerStatuses?.[0]?.restartCount ?? 0) > restarts && now;
-      },
-      POD_MS,
-    );
-    assert.ok(after);
+    await restarted(rig, again);
     await rig.push(rig.hub, 'only/elsewhere');
     const unavailable = await rig.timed('unavailable', 'broken.corp/only/elsewhere:1', node);
     t.diagnostic(
