@@ -138,7 +138,7 @@ test('a client that takes bytes steadily is met by the clock, and one that stops
   const file = await open(join(folder, 'file'), 'w+');
   await file.truncate(size); // a hole is not in memory: it is read once
   for (const bytes = Buffer.alloc(1 << 20); (await file.read(bytes)).bytesRead > 0;);
-  const calls = {sendfile: 0, met: 0};
+  const calls = {sendfile: 0, met: 0, written: 0};
   const native: Native = {
     ...real,
     sendfileNow: (...args) => {
@@ -151,7 +151,12 @@ test('a client that takes bytes steadily is met by the clock, and one that stops
     },
   };
   const sender = new Sender({native, threads: 8});
-  const server = createServer((_, res) => {
+  const server = createServer(({socket}, res) => {
+    const write = socket.write.bind(socket) as (...args: unknown[]) => boolean;
+    socket.write = (...args: unknown[]) => {
+      calls.written++;
+      return write(...args);
+    };
     res.writeHead(200, {'content-length': size});
     void sender.send(res, wholeSpan(file.fd, 0, size), () => undefined).then(() => res.end());
   });
@@ -172,6 +177,7 @@ test('a client that takes bytes steadily is met by the clock, and one that stops
   }
   assert.equal(taken, size);
   assert.ok(calls.met > 5, `asked ${calls.met} times what waits`);
+  assert.ok(calls.written < calls.met, `${calls.written} ordinary writes, and the socket was full ${calls.met} times`);
   server.closeAllConnections();
   server.close();
   sender.close();
