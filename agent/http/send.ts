@@ -4,14 +4,17 @@ import {promisify} from 'node:util';
 import {descriptorOf, isLocal} from './client-socket.ts';
 import type {Native} from './native.ts';
 import {Semaphore} from '../../oci/semaphore.ts';
+import {Pace} from './pace.ts';
 import type {Span} from './span.ts';
 import {ClientGone, type Interrupted, SENDFILE_BYTES, type Sent, STALL_MS, Transfer} from './transfer.ts';
 
 const nextTurn = promisify(setImmediate);
 
-/** Of a file that is only looked at, what is counted in one go, and how often before others have their turn. */
+/** Of a file that is only looked at, what is counted in one go. */
 const LOOK_BYTES = 2 << 20;
-const LOOKS = 16;
+/** And so much before others have their turn: some hundred microseconds. */
+const TURN_BYTES = 16 * LOOK_BYTES;
+
 /** A part of a file, in bytes. */
 export interface FilePart {
   readonly at: number;
@@ -51,15 +54,16 @@ export class Sender {
    */
   async send(res: ServerResponse, span: Span, sent: Sent): Promise<Interrupted | undefined> {
     const socket = await socketOf(res);
-    const transfer = new Transfer(socket, res, sent);
+    // On a network the path has a say in how fast a client is; and what is small is gone before there is a pace.
+    const isPaced = span.end - span.start > SENDFILE_BYTES && isLocal(socket);
+    const transfer = new Transfer(socket, res, sent, isPaced ? new Pace() : undefined);
     this.#active.add(transfer);
     try {
       const plain = this.#native === undefined ? undefined : descriptorOf(socket);
       if (plain === undefined || this.#native === undefined)
         return await transfer.stream(span, span.start, this.#native);
       // Only for one alone: of several, what is sent and not yet taken would not fit into the processor's cache.
-      if (this.#active.size === 1 && span.end - span.start > SENDFILE_BYTES && isLocal(socket))
-        this.#native.ignoreCongestion(plain);
+      if (this.#active.size === 1 && isPaced) this.#native.ignoreCongestion(plain);
       return await transfer.sendfile(span, this.#native, plain, this.#calls);
     } finally {
       this.#active.delete(transfer);
@@ -70,9 +74,9 @@ export class Sender {
   /** The parts of a file that are not in the page cache as a whole; all of them where that cannot be told. */
   async missing(fd: number, sizeBytes: number): Promise<readonly FilePart[]> {
     const parts = [];
-    for (let at = 0, looks = 0; at < sizeBytes; at += LOOK_BYTES) {
+    for (let at = 0; at < sizeBytes; at += LOOK_BYTES) {
       const length = Math.min(LOOK_BYTES, sizeBytes - at);
-      if (++looks % LOOKS === 0) await nextTurn();
+      if (at > 0 && at % TURN_BYTES === 0) await nextTurn();
       if (this.#native?.resident(fd, at, length) !== true) parts.push({at, length});
     }
     return parts;

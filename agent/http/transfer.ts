@@ -5,9 +5,8 @@ import {setTimeout as delay} from 'node:timers/promises';
 import {promisify} from 'node:util';
 import type {Semaphore} from '../../oci/semaphore.ts';
 import {BLOCK_BYTES} from '../store/sums.ts';
-import {isLocal} from './client-socket.ts';
 import type {Native} from './native.ts';
-import {Pace} from './pace.ts';
+import type {Pace} from './pace.ts';
 import {Pieces} from './pieces.ts';
 import type {Span} from './span.ts';
 
@@ -63,16 +62,15 @@ export class Transfer {
   #isGone = false;
   #shutdown: (() => void) | undefined;
   #started = false;
-  /** Only within the machine: on a network the path has a say, too. */
   readonly #pace: Pace | undefined;
   /** When the client last took something; `undefined` while it is us who have nothing. */
   #waitingSince: number | undefined;
 
-  constructor(socket: Socket, res: ServerResponse, sent: Sent) {
+  constructor(socket: Socket, res: ServerResponse, sent: Sent, pace?: Pace) {
     this.#socket = socket;
     this.#res = res;
     this.#sent = sent;
-    this.#pace = isLocal(socket) ? new Pace() : undefined;
+    this.#pace = pace;
     if (socket.destroyed) this.#onClose();
     else socket.once('close', this.#onClose);
   }
