@@ -9,6 +9,7 @@ import {DirectListener} from './direct-listener.ts';
 import type {RegistryParts} from './http/asked.ts';
 import {newRegistry} from './http/registry.ts';
 import {newServer} from './http/server.ts';
+import type {Metrics} from './metrics.ts';
 import {newOurNames, type OurNames} from './hosted/ours.ts';
 import {secretFileIn} from './node/node-secret.ts';
 
@@ -16,6 +17,7 @@ import {secretFileIn} from './node/node-secret.ts';
 const SERVICE = 'noost';
 
 type DoorParts = Omit<RegistryParts, 'hosted'> & {
+  readonly metrics: Metrics;
   /** The configuration as it is now. */
   readonly config: () => AgentConfig;
   /** Why the data folder cannot be used. */

@@ -6,6 +6,7 @@ import {parseRegistry} from '../oci/reference.ts';
 import {Upstreams} from '../oci/upstream-client.ts';
 import {policyFor} from '../oci/upstream-policy.ts';
 import {newAdmin} from '../proc/admin.ts';
+import {isUnderTest} from '../proc/fault.ts';
 import {onBug, stopSignal} from '../proc/lifetime.ts';
 import {listen, type Listening} from '../proc/listen.ts';
 import {newLog, type ProcessLog} from '../proc/log.ts';
@@ -15,6 +16,7 @@ import {needRestart} from './config/reload.ts';
 import type {AgentConfig} from './config/shape.ts';
 import {Doors} from './doors.ts';
 import {newEvents, type Events} from './events.ts';
+import {refreshGauges} from './gauges.ts';
 import {greet} from './greet.ts';
 import {newDiskDriver} from './hosted/disk/driver.ts';
 import {Hosted} from './hosted/hosted.ts';
@@ -29,8 +31,10 @@ import {Metrics} from './metrics.ts';
 import {keepNode, prepareNode, whyNotClean, type NodePart} from './node/keep.ts';
 import {Puller} from './pull/puller.ts';
 import {openStore, type DiskStore} from './store/disk-store.ts';
+import {rehearse} from './rehearsal.ts';
+import {settle} from './settle.ts';
+import {unmapProgram} from './program-pages.ts';
 import {VERSION} from './version.ts';
-import {settleHeap} from './young.ts';
 
 /** The parts of a running agent. */
 interface Agent {
@@ -49,6 +53,8 @@ interface Agent {
   /** Of the node's runtime's files, where the agent writes them. */
   node?: NodePart | undefined;
   stopping: boolean;
+  /** Ends what follows a start. */
+  endSettling?: () => Promise<void>;
   /** In a pod, once it has begun. */
   kubernetes?: KubernetesPart | undefined;
 }
@@ -79,7 +85,7 @@ export async function runAgent(config: AgentConfig, load: () => Promise<AgentCon
     metrics.configReloadOk.set(1);
     const addresses = registries.map(({address}) => address);
     greet(log, config, addresses, listening[0]?.address ?? '');
-    settleHeap();
+    agent.endSettling = beginToSettle(agent);
     await warnOfLowDisk(agent);
     agent.kubernetes = await joinCluster(agent);
     agent.node = await keepNode({
@@ -244,24 +250,7 @@ function adminParts(agent: Agent): Parameters<typeof newAdmin>[0] {
   return {
     registry: metrics.registry,
     notReady: () => whyNotReady(agent) ?? whyNotClean(agent.config, agent.node),
-    refresh: async () => {
-      const usage = await store.usage();
-      metrics.cacheBytes.set(usage.sizeBytes);
-      metrics.cacheMaxBytes.set(usage.maxBytes);
-      metrics.cacheCapacityBytes.set(usage.capacityBytes);
-      metrics.cacheObjects.set({kind: 'blob'}, usage.blobs);
-      metrics.cacheObjects.set({kind: 'manifest'}, usage.manifests);
-      metrics.cacheObjects.set({kind: 'tag'}, usage.tags);
-      metrics.diskFree.set(usage.diskFreeBytes);
-      metrics.fillsInflight.set(puller.blobs.inFlight);
-      metrics.uploadsOpen.set(agent.hosted?.uploads ?? 0);
-      const hosted = await store.hostedUsage();
-      metrics.hostedBytes.set(hosted.sizeBytes);
-      metrics.hostedObjects.set(hosted.blobs);
-      const dropped = log.droppedLines;
-      metrics.logDropped.reset();
-      metrics.logDropped.inc(dropped);
-    },
+    refresh: () => refreshGauges({metrics, store, puller, log, hosted: agent.hosted}),
   };
 }
 
@@ -273,6 +262,17 @@ function whyNotReady({stopping, doors, events}: Agent): string | undefined {
     : 'the data folder cannot be used: images pass through without being kept';
 }
 
+function beginToSettle(agent: Agent): () => Promise<void> {
+  return settle({
+    rehearse: async (pulls, stop) => {
+      // A fault that a test has planned is for what it pulls itself.
+      if (!isUnderTest && agent.events.degraded() === undefined) await rehearse(agent, pulls, stop);
+    },
+    unmapProgram,
+    failed: (error) => agent.log.debug('what follows a start was not done', {error: String(error)}),
+  });
+}
+
 async function warnOfLowDisk({log, config, store, events}: Agent): Promise<void> {
   if (events.degraded() !== undefined) return; // which has been told
   const space = await readDiskSpace(config.dataDir).catch(() => undefined);
@@ -282,6 +282,7 @@ async function warnOfLowDisk({log, config, store, events}: Agent): Promise<void>
 
 async function shutDown(agent: Agent, listening: readonly Listening[]): Promise<void> {
   agent.stopping = true; // readiness fails from now on
+  await agent.endSettling?.();
   await agent.node?.stop(); // first of all: nobody else is to be sent here
   const [admin, ...registries] = listening;
   await Promise.all(registries.map((one) => one.drain(agent.config.drainMs)));

@@ -27,16 +27,12 @@ export function chunkReceived(bytes: number): void {
   globalThis.gc?.({type: 'minor'});
 }
 
-/** How long after the start, at first: the pause of some 30 ms is not to hold up the first pulls. */
-const SETTLE_MS = 500;
-/** Nor those that follow them: what they have taught V8 goes with the rest. */
-const QUIET_MS = 5_000;
+/** When the last chunk of a body came, by `performance.now()`. */
+export function lastReceivedAt(): number {
+  return receivedAt;
+}
 
-/** Gives back what starting took, once, when nothing arrives: some 10 MB on every node (docs/performance.md). */
-export function settleHeap(): void {
-  const timer = setInterval(() => {
-    if (performance.now() - receivedAt < QUIET_MS) return;
-    clearInterval(timer);
-    globalThis.gc?.({type: 'major', flavor: 'last-resort', execution: 'sync'});
-  }, SETTLE_MS).unref();
+/** Gives back what nothing refers to any more, and code that was not run lately: a pause of some 30 ms. */
+export function collectAll(): void {
+  globalThis.gc?.({type: 'major', flavor: 'last-resort', execution: 'sync'});
 }

@@ -12,6 +12,9 @@ interface Fault {
 // Read once: a fault is for a test's child process, not something that comes and goes.
 const faults = parseFaults(process.env['NOOST_FAULT'] ?? '');
 
+/** Whether anything is to go wrong in this process. */
+export const isUnderTest = faults.length > 0;
+
 /**
  * A named place where tests make the process die or a system call fail: `NOOST_FAULT=<point>=kill|<errno>[@n]`,
  * several with commas between them. Does nothing where the variable does not name the point.

@@ -1,4 +1,5 @@
 import type {IncomingMessage, ServerResponse} from 'node:http';
+import type {Counter} from 'prom-client';
 import type {Pull} from '../../oci/request.ts';
 import type {Log} from '../../proc/log.ts';
 import type {Caller} from '../access/caller.ts';
@@ -14,7 +15,7 @@ export interface RegistryParts {
   readonly puller: Puller;
   readonly sender: Sender;
   readonly repeats: Repeats;
-  readonly metrics: Metrics;
+  readonly metrics: RequestMetrics;
   readonly log: Log;
   /** This agent's id, by which a request that comes back to it is known (D-015). */
   readonly hop: string;
@@ -22,6 +23,10 @@ export interface RegistryParts {
   /** `undefined` where nothing is hosted. */
   readonly hosted?: HostedForRuntimes | undefined;
 }
+
+/** What is told of each request. */
+export type RequestMetrics = Pick<Metrics, 'answered' | 'sentBytes'> &
+  Readonly<Record<'clientAborts' | 'stale' | 'bypasses' | 'withoutCredentials', Pick<Counter, 'inc'>>>;
 
 /** What is hosted here, as runtimes may have it. */
 export interface HostedForRuntimes {

@@ -10,7 +10,7 @@ import {giveToken} from '../access/token-endpoint.ts';
 import type {HostedHandler} from '../hosted/http/asked.ts';
 import {neededFor} from '../hosted/needed.ts';
 import {routeDirect, type OurNames, type Route} from '../hosted/ours.ts';
-import type {LoginOutcome} from '../metrics.ts';
+import type {LoginOutcome, Metrics} from '../metrics.ts';
 import type {RegistryParts} from './asked.ts';
 import {writeAudit} from './audit.ts';
 import {hostedSubject} from './described.ts';
@@ -21,6 +21,7 @@ import {answerPing, answerPull, refuseLoop, subjectOf} from './registry.ts';
 
 /** What a direct door answers with. */
 export interface DirectParts extends RegistryParts {
+  readonly metrics: Metrics;
   readonly answerHosted: HostedHandler;
   ourNames(): OurNames;
   /** Who may what, as it is now. */

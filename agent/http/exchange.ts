@@ -1,7 +1,8 @@
 import type {IncomingMessage, ServerResponse} from 'node:http';
 import type {Digest} from '../../oci/digest.ts';
 import {renderFields, type Log} from '../../proc/log.ts';
-import {methodLabel, type ByteSource, type Metrics, type RequestKind, type Result} from '../metrics.ts';
+import type {RequestMetrics} from './asked.ts';
+import {methodLabel, type ByteSource, type RequestKind, type Result} from '../metrics.ts';
 
 /** In log and metrics only, as other servers have it: the client went before there was an answer. */
 const CLIENT_LEFT = 499;
@@ -68,7 +69,7 @@ export class Exchange {
     this.sentBytes += bytes;
   }
 
-  finish(metrics: Metrics, log: Log): void {
+  finish(metrics: RequestMetrics, log: Log): void {
     const res = this.#res;
     const now = performance.now();
     const seconds = (now - this.#startedAt) / 1000;

@@ -1,0 +1,51 @@
+import {setTimeout as delay} from 'node:timers/promises';
+import {collectAll, lastReceivedAt} from './young.ts';
+
+/** How long after the start, at first: the pause is not to hold up the first pulls. */
+const SETTLE_MS = 500;
+/** Nor those that follow them: what they have taught V8 goes with the rest. */
+const QUIET_MS = 5_000;
+/** Enough for most of what there is to win (docs/performance.md). */
+const FIRST_PULLS = 5;
+const PULLS = 20;
+
+export interface SettleParts {
+  /** Pulls so many blobs of its own. */
+  rehearse(pulls: number, stop: AbortSignal): Promise<void>;
+  /** Gives back what of the program is in memory and was needed for the start only. */
+  unmapProgram(): Promise<void>;
+  /** Not done, and why: no harm but a late first byte, or memory. */
+  failed(error: unknown): void;
+}
+
+/**
+ * What an agent does by itself once its listeners are open, so that the first pull is served as the tenth, and what
+ * starting took is given back: some 25 MB on every node (docs/performance.md). It collects when nothing arrives, and then
+ * rehearses again, for the code of the first time has been collected, too.
+ * @returns what ends it.
+ */
+export function settle(parts: SettleParts): () => Promise<void> {
+  const stop = new AbortController();
+  const settled = run(parts, stop.signal).catch((error: unknown) => {
+    if (!stop.signal.aborted) parts.failed(error);
+  });
+  return async () => {
+    stop.abort();
+    await settled;
+  };
+}
+
+async function run({rehearse, unmapProgram, failed}: SettleParts, stop: AbortSignal): Promise<void> {
+  await rehearse(FIRST_PULLS, stop).catch(failed);
+  await quiet(stop);
+  collectAll();
+  await rehearse(PULLS, stop).catch(failed);
+  if (!stop.aborted) await unmapProgram();
+}
+
+/** Half a second at least, and until nobody has pulled for a while. */
+async function quiet(signal: AbortSignal): Promise<void> {
+  const ownUntil = performance.now(); // what came before was the rehearsal's
+  do await delay(SETTLE_MS, undefined, {signal, ref: false});
+  while (lastReceivedAt() > ownUntil && performance.now() - lastReceivedAt() < QUIET_MS);
+}
