@@ -1,12 +1,11 @@
 import {randomBytes} from 'node:crypto';
-import {once} from 'node:events';
-import {createServer} from 'node:http';
+import {createServer, type RequestListener, type Server} from 'node:http';
 import {connect} from 'node:net';
 import {UpstreamError} from '../oci/error.ts';
-import type {Upstream} from '../oci/source.ts';
+import type {RepositoryName, Upstream} from '../oci/source.ts';
 import {Upstreams} from '../oci/upstream-client.ts';
 import {policyFor} from '../oci/upstream-policy.ts';
-import {listen, type Listening} from '../proc/listen.ts';
+import {listen} from '../proc/listen.ts';
 import type {Log} from '../proc/log.ts';
 import {runtimeDoor} from './access/caller.ts';
 import type {RequestMetrics} from './http/asked.ts';
@@ -39,15 +38,37 @@ export interface RehearsalParts {
  * 40 ms later than the tenth (docs/performance.md).
  *
  * None of it is left: the bytes are not what their digests say, so no blob is ever whole, and neither log nor metrics know
- * of it. Who finds the port finds nothing there: the repository's name is a secret.
- * @param stop ends it after the pull that is under way. @throws {Error} of the system.
+ * of it.
+ * @param stop ends it after the pull that is under way. @returns bytes received. @throws {Error} of the system.
  */
-export async function rehearse({store, sender}: RehearsalParts, pulls: number, stop: AbortSignal): Promise<void> {
-  if (pulls === 0 || stop.aborted || !(await hasRoom(store))) return;
+export async function rehearse(parts: RehearsalParts, pulls: number, stop: AbortSignal): Promise<number> {
+  if (stop.aborted || !(await hasRoom(parts.store))) return 0;
+  await using stage = await openStage(parts);
+  let bytes = 0;
+  for (let pull = 0; pull < pulls && !stop.aborted; pull++) bytes += await pullFrom(stage);
+  return bytes;
+}
+
+/** An agent on loopback that knows one registry with one repository, whose name is a secret. */
+export interface Stage extends AsyncDisposable {
+  readonly port: number;
+  readonly repository: string;
+}
+
+/** Whoever finds its port can have nothing by it. @throws {Error} of the system. */
+export async function openStage(parts: RehearsalParts): Promise<Stage> {
   const repository = randomBytes(16).toString('hex');
-  await using registry = await open(newBlobs(repository));
-  await using agent = await newAgent({store, sender}, repository, registry.port);
-  for (let pull = 0; pull < pulls && !stop.aborted; pull++) await pullFrom(agent.port, repository);
+  await using opened = new AsyncDisposableStack();
+  const registry = await listen(newBlobs(repository), LOOPBACK);
+  opened.defer(() => registry.drain(0));
+  const upstreams = newUpstreams(registry.port);
+  opened.defer(() => upstreams.close());
+  const puller = newPuller(parts.store, upstreams, repository);
+  opened.defer(() => puller.close());
+  const agent = await listen(newServer(answersOf(puller, parts.sender)), LOOPBACK);
+  opened.defer(() => agent.drain(0));
+  const all = opened.move();
+  return {port: agent.port, repository, [Symbol.asyncDispose]: () => all.disposeAsync()};
 }
 
 async function hasRoom(store: DiskStore): Promise<boolean> {
@@ -55,15 +76,8 @@ async function hasRoom(store: DiskStore): Promise<boolean> {
   return capacityBytes - sizeBytes - reservedBytes >= ROOM_BYTES;
 }
 
-type Place = {readonly port: number} & AsyncDisposable;
-
-async function open(server: Parameters<typeof listen>[0]): Promise<Place> {
-  const listening: Listening = await listen(server, LOOPBACK);
-  return {port: listening.port, [Symbol.asyncDispose]: async () => await listening.drain(0)};
-}
-
 /** A registry with every blob, all of the same bytes. */
-function newBlobs(repository: string): ReturnType<typeof createServer> {
+function newBlobs(repository: string): Server {
   const body = Buffer.alloc(BLOB_BYTES);
   return createServer((req, res) => {
     const isAsked = req.url?.startsWith(`/v2/${repository}/blobs/`) === true;
@@ -71,28 +85,27 @@ function newBlobs(repository: string): ReturnType<typeof createServer> {
   });
 }
 
-async function newAgent({store, sender}: RehearsalParts, repository: string, port: number): Promise<Place> {
-  const upstreams = newUpstreams(port);
-  const upstreamOf = (name: {readonly registry: string; readonly repository: string}): Upstream => {
+function newPuller(store: DiskStore, upstreams: Upstreams, repository: string): Puller {
+  const upstream = (name: RepositoryName): Upstream => {
     if (name.repository === repository && name.registry === REGISTRY) return upstreams.for(name);
     throw new UpstreamError('refused', REGISTRY, 'Not of the rehearsal');
   };
-  const context = {store, upstream: upstreamOf, policy: policyFor.bind(undefined, []), now: Date.now};
-  const puller = new Puller(
-    {...context, events: {integrity: nothing, storeFailed: nothing}},
+  return new Puller(
+    {
+      store,
+      upstream,
+      policy: (name) => policyFor([], name),
+      now: Date.now,
+      events: {integrity: nothing, storeFailed: nothing},
+    },
     {received: nothing, resumed: nothing, failed: nothing, notKept: nothing},
   );
+}
+
+function answersOf(puller: Puller, sender: Sender): RequestListener {
   const door = runtimeDoor([], true);
-  const parts = {puller, sender, repeats: new Repeats(), log: SILENT, metrics: UNCOUNTED, hop: ''};
-  const place = await open(newServer(newRegistry({...parts, defaultRegistry: nothing}, () => door)));
-  return {
-    port: place.port,
-    [Symbol.asyncDispose]: async () => {
-      await place[Symbol.asyncDispose]();
-      await puller.close();
-      await upstreams.close();
-    },
-  };
+  const untold = {log: SILENT, metrics: UNCOUNTED, hop: '', defaultRegistry: nothing};
+  return newRegistry({...untold, puller, sender, repeats: new Repeats()}, () => door);
 }
 
 function newUpstreams(port: number): Upstreams {
@@ -102,8 +115,8 @@ function newUpstreams(port: number): Upstreams {
   return new Upstreams({...nobody, upstreams: [settings], allowPrivate: false});
 }
 
-/** Resolves when the answer is over, however. */
-async function pullFrom(port: number, repository: string): Promise<void> {
+/** Resolves when the answer is over, however. @returns its bytes. */
+async function pullFrom({port, repository}: Stage): Promise<number> {
   const digest = `sha256:${randomBytes(32).toString('hex')}`;
   const socket = connect(port, LOOPBACK.host);
   socket.setTimeout(PULL_MS, () => socket.destroy());
@@ -111,7 +124,10 @@ async function pullFrom(port: number, repository: string): Promise<void> {
   socket.resume();
   const head = `GET /v2/${repository}/blobs/${digest}?ns=${REGISTRY} HTTP/1.1`;
   socket.write(`${head}\r\nhost: ${REGISTRY}\r\nconnection: close\r\n\r\n`);
-  await once(socket, 'close');
+  const closed = Promise.withResolvers<void>();
+  socket.once('close', () => closed.resolve());
+  await closed.promise;
+  return socket.bytesRead;
 }
 
 function nothing(): undefined {

@@ -1,4 +1,3 @@
-import {setTimeout as delay} from 'node:timers/promises';
 import {collectAll, lastReceivedAt} from './young.ts';
 
 /** How long after the start, at first: the pause is not to hold up the first pulls. */
@@ -11,7 +10,7 @@ const PULLS = 20;
 
 export interface SettleParts {
   /** Pulls so many blobs of its own. */
-  rehearse(pulls: number, stop: AbortSignal): Promise<void>;
+  rehearse(pulls: number, stop: AbortSignal): Promise<unknown>;
   /** Gives back what of the program is in memory and was needed for the start only. */
   unmapProgram(): Promise<void>;
   /** Not done, and why: no harm but a late first byte, or memory. */
@@ -35,17 +34,29 @@ export function settle(parts: SettleParts): () => Promise<void> {
   };
 }
 
-async function run({rehearse, unmapProgram, failed}: SettleParts, stop: AbortSignal): Promise<void> {
-  await rehearse(FIRST_PULLS, stop).catch(failed);
+async function run(parts: SettleParts, stop: AbortSignal): Promise<void> {
+  const rehearse = async (pulls: number): Promise<unknown> =>
+    await parts.rehearse(pulls, stop).catch((error: unknown) => parts.failed(error));
+  await rehearse(FIRST_PULLS);
   await quiet(stop);
+  if (stop.aborted) return;
   collectAll();
-  await rehearse(PULLS, stop).catch(failed);
-  if (!stop.aborted) await unmapProgram();
+  await rehearse(PULLS);
+  if (!stop.aborted) await parts.unmapProgram();
 }
 
-/** Half a second at least, and until nobody has pulled for a while. */
-async function quiet(signal: AbortSignal): Promise<void> {
+/** Resolves after half a second at least, when nobody has pulled for a while; and when it is to stop. */
+function quiet(stop: AbortSignal): Promise<void> {
   const ownUntil = performance.now(); // what came before was the rehearsal's
-  do await delay(SETTLE_MS, undefined, {signal, ref: false});
-  while (lastReceivedAt() > ownUntil && performance.now() - lastReceivedAt() < QUIET_MS);
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearInterval(timer);
+      resolve();
+    };
+    const timer = setInterval(() => {
+      if (lastReceivedAt() <= ownUntil || performance.now() - lastReceivedAt() >= QUIET_MS) end();
+    }, SETTLE_MS).unref();
+    if (stop.aborted) end();
+    else stop.addEventListener('abort', end, {once: true});
+  });
 }
