@@ -88,3 +88,9 @@ test('an agent that is to stop waits for the pull under way, and does nothing mo
   await pass(60_000);
   assert.deepEqual(did, ['ended']);
 });
+
+test('nor for long: a disk may hang', async (t) => {
+  const {did, begin} = newStage(t, {rehearse: () => new Promise(() => {})});
+  await begin()();
+  assert.deepEqual(did, []);
+});

@@ -1,3 +1,4 @@
+import {setTimeout as delay} from 'node:timers/promises';
 import {collectAll, lastReceivedAt} from './young.ts';
 
 /** How long after the start, at first: the pause is not to hold up the first pulls. */
@@ -7,6 +8,9 @@ const QUIET_MS = 5_000;
 /** Enough for most of what there is to win (docs/performance.md). */
 const FIRST_PULLS = 5;
 const PULLS = 20;
+
+/** How long an agent that stops waits for what it does by itself. */
+const PATIENCE_MS = 1_000;
 
 export interface SettleParts {
   /** Pulls so many blobs of its own. */
@@ -21,7 +25,7 @@ export interface SettleParts {
  * What an agent does by itself once its listeners are open, so that the first pull is served as the tenth, and what
  * starting took is given back: some 25 MB on every node (docs/performance.md). It collects when nothing arrives, and then
  * rehearses again, for the code of the first time has been collected, too.
- * @returns what ends it.
+ * @returns what ends it, and waits for the pull that is under way: not for long, for the disk may hang.
  */
 export function settle(parts: SettleParts): () => Promise<void> {
   const stop = new AbortController();
@@ -30,7 +34,7 @@ export function settle(parts: SettleParts): () => Promise<void> {
   });
   return async () => {
     stop.abort();
-    await settled;
+    await Promise.race([settled, delay(PATIENCE_MS, undefined, {ref: false})]);
   };
 }
 
