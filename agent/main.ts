@@ -29,11 +29,11 @@ import type {KubernetesPart} from './kubernetes/kubernetes.ts';
 import {lowDisk, readDiskSpace} from './low-disk.ts';
 import {Metrics} from './metrics.ts';
 import {keepNode, prepareNode, whyNotClean, type NodePart} from './node/keep.ts';
+import {unmapProgram} from './program-pages.ts';
 import {Puller} from './pull/puller.ts';
-import {openStore, type DiskStore} from './store/disk-store.ts';
 import {rehearse} from './rehearsal.ts';
 import {settle} from './settle.ts';
-import {unmapProgram} from './program-pages.ts';
+import {openStore, type DiskStore} from './store/disk-store.ts';
 import {VERSION} from './version.ts';
 
 /** The parts of a running agent. */
@@ -282,13 +282,14 @@ async function warnOfLowDisk({log, config, store, events}: Agent): Promise<void>
 
 async function shutDown(agent: Agent, listening: readonly Listening[]): Promise<void> {
   agent.stopping = true; // readiness fails from now on
-  await agent.endSettling?.();
+  const settled = agent.endSettling?.();
   await agent.node?.stop(); // first of all: nobody else is to be sent here
   const [admin, ...registries] = listening;
   await Promise.all(registries.map((one) => one.drain(agent.config.drainMs)));
   await agent.kubernetes?.[Symbol.asyncDispose](); // until here a transfer may need a login
   await agent.doors?.close();
   await agent.hosted?.close();
+  await settled; // it writes to the store
   await agent.puller.close();
   await agent.upstreams.close();
   await agent.store.close();

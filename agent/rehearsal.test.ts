@@ -29,10 +29,19 @@ test('nothing is dropped from a full cache for it', async () => {
   assert.equal((await rig.store.usage()).blobs, 1);
 });
 
-test('it ends when the agent is to stop', async () => {
+test('it ends when the agent is to stop, after the pull that is under way', async (t) => {
   using folder = new TemporaryFolder();
   await using rig = await StoreRig.open(folder.path);
   assert.equal(await rehearse({store: rig.store, sender}, 3, AbortSignal.abort()), 0);
+  const stop = new AbortController();
+  const ingest = rig.store.ingest.bind(rig.store);
+  const begun = t.mock.method(rig.store, 'ingest', async (...args: Parameters<typeof ingest>) => {
+    stop.abort();
+    return await ingest(...args);
+  });
+  const bytes = await rehearse({store: rig.store, sender}, 3, stop.signal);
+  assert.equal(begun.mock.callCount(), 1);
+  assert.ok(bytes >= 99_999, `${bytes} bytes`);
 });
 
 test('a stranger who finds its port is given nothing, of no registry', async () => {

@@ -1,8 +1,8 @@
 import type {IncomingMessage, ServerResponse} from 'node:http';
 import type {Digest} from '../../oci/digest.ts';
 import {renderFields, type Log} from '../../proc/log.ts';
-import type {RequestMetrics} from './asked.ts';
 import {methodLabel, type ByteSource, type RequestKind, type Result} from '../metrics.ts';
+import type {RequestMetrics} from './asked.ts';
 
 /** In log and metrics only, as other servers have it: the client went before there was an answer. */
 const CLIENT_LEFT = 499;

@@ -38,6 +38,14 @@ test('neither log, metrics, cache nor upstreams know of the rehearsal, and the f
   await poll('the blob is kept', async () => (await agent.metric('noost_cache_objects', {kind: 'blob'})) === 1);
 });
 
+test('an agent that has served nothing has hashed: its hash thread is there', async () => {
+  await using agent = await AgentRig.start();
+  await using without = await AgentRig.start({env: {NOOST_FAULT: 'none.such=EIO'}});
+  await settled(without); // and the other before it
+  const threads = await Promise.all([agent, without].map(async (each) => (await each.usage()).threads));
+  assert.equal(threads[0], (threads[1] ?? 0) + 1);
+});
+
 test('an agent that is to stop while it rehearses stops', async () => {
   await using agent = await AgentRig.start();
   await agent.stop();
