@@ -92,7 +92,9 @@ export class Doors {
       }
       this.#runtime.set(i, await readFirst(listener, parts));
       const handle = newRegistry(forRuntimes(parts), () => this.#runtime.get(i) ?? runtimeDoor([], false));
-      this.listening.push(await listen(newServer(handle), listener));
+      const server = newServer(handle);
+      this.listening.push(await listen(server, listener));
+      parts.sender.neverPace(server);
     }
   }
 }

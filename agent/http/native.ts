@@ -1,4 +1,5 @@
 import koffi from 'koffi';
+import {Readiness} from './readiness.ts';
 import {newResident, type Resident} from './resident.ts';
 
 /** The system calls that Node does not offer. Offsets and lengths in bytes; a negative result is a failure. */
@@ -9,19 +10,18 @@ export interface Native {
   sendfileNow(out: number, file: number, at: number, length: number): number;
   readonly resident: Resident;
   dup(fd: number): number;
-  /** Bytes of a connection that the other end has not taken yet. @see tcp(7) SIOCOUTQ */
-  queued(fd: number): number;
+  readonly readiness: Pick<Readiness, 'watch' | 'forget'>;
   /**
-   * For a connection that does not leave the machine: no network, no congestion. Where the system's control is BBR, it
-   * would pace it by timers (docs/performance.md). Reno is in every kernel, open to everybody, and only counts losses.
+   * For the connections that a socket will accept, all within the machine: no network, no congestion. Where the system's
+   * control is BBR, it would pace them by timers, and go on with it when another control takes over a connection that
+   * is open (docs/performance.md). Reno is in every kernel, open to everybody, and only counts losses.
    */
-  ignoreCongestion(fd: number): void;
+  ignoreCongestion(listener: number): void;
   /** Ends both directions, so that a call under way on the descriptor returns. */
   shutdown(fd: number): void;
 }
 
 const SHUT_RDWR = 2;
-const SIOCOUTQ = 0x5411;
 /** `IPPROTO_TCP` and `TCP_CONGESTION`. @see tcp(7) */
 const [TCP, CONGESTION] = [6, 13];
 const RENO = Buffer.from('reno');
@@ -41,9 +41,7 @@ export function loadNative(): Native | undefined {
     const dup = libc.func('int dup(int fd)');
     const shutdown = libc.func('int shutdown(int fd, int how)');
     const setsockopt = libc.func('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)');
-    const ioctl = libc.func('int ioctl(int fd, unsigned long request, void *value)');
     const offset = new BigInt64Array(1);
-    const count = new Int32Array(1);
     return {
       sendfile: (out, file, at, length) =>
         new Promise((resolve, reject) => {
@@ -58,13 +56,9 @@ export function loadNative(): Native | undefined {
       },
       resident: newResident(libc),
       dup: (fd) => dup(fd) as number,
-      queued: (fd) => {
-        count[0] = 0;
-        ioctl(fd, SIOCOUTQ, count);
-        return count[0];
-      },
-      ignoreCongestion: (fd) => {
-        setsockopt(fd, TCP, CONGESTION, RENO, RENO.length); // a kernel that refuses has its reasons: only slower
+      readiness: new Readiness(libc),
+      ignoreCongestion: (listener) => {
+        setsockopt(listener, TCP, CONGESTION, RENO, RENO.length); // a kernel that refuses has its reasons: only slower
       },
       shutdown: (fd) => {
         shutdown(fd, SHUT_RDWR);

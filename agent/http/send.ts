@@ -1,12 +1,11 @@
 import type {ServerResponse} from 'node:http';
-import type {Socket} from 'node:net';
+import type {Server, Socket} from 'node:net';
 import {promisify} from 'node:util';
-import {descriptorOf, isLocal} from './client-socket.ts';
+import {descriptorOf, listenerOf} from './client-socket.ts';
 import type {Native} from './native.ts';
 import {Semaphore} from '../../oci/semaphore.ts';
-import {Pace} from './pace.ts';
 import type {Span} from './span.ts';
-import {ClientGone, type Interrupted, SENDFILE_BYTES, type Sent, STALL_MS, Transfer} from './transfer.ts';
+import {ClientGone, type Interrupted, type Sent, STALL_MS, Transfer} from './transfer.ts';
 
 const nextTurn = promisify(setImmediate);
 
@@ -46,6 +45,12 @@ export class Sender {
     clearInterval(this.#sweep);
   }
 
+  /** Of connections that a listening server will accept. None of them may leave the machine: there is no network to spare. */
+  neverPace(server: Server): void {
+    const listener = listenerOf(server);
+    if (listener !== undefined) this.#native?.ignoreCongestion(listener);
+  }
+
   /**
    * Sends the span as the response's body; its head must have been written with its Content-Length. The response
    * is not ended.
@@ -54,16 +59,12 @@ export class Sender {
    */
   async send(res: ServerResponse, span: Span, sent: Sent): Promise<Interrupted | undefined> {
     const socket = await socketOf(res);
-    // On a network the path has a say in how fast a client is; and what is small is gone before there is a pace.
-    const isPaced = span.end - span.start > SENDFILE_BYTES && isLocal(socket);
-    const transfer = new Transfer(socket, res, sent, isPaced ? new Pace() : undefined);
+    const transfer = new Transfer(socket, res, sent);
     this.#active.add(transfer);
     try {
       const plain = this.#native === undefined ? undefined : descriptorOf(socket);
       if (plain === undefined || this.#native === undefined)
         return await transfer.stream(span, span.start, this.#native);
-      // Only for one alone: of several, what is sent and not yet taken would not fit into the processor's cache.
-      if (this.#active.size === 1 && isPaced) this.#native.ignoreCongestion(plain);
       return await transfer.sendfile(span, this.#native, plain, this.#calls);
     } finally {
       this.#active.delete(transfer);

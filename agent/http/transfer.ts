@@ -1,12 +1,10 @@
 import {closeSync, read, readSync} from 'node:fs';
 import type {ServerResponse} from 'node:http';
 import type {Socket} from 'node:net';
-import {setTimeout as delay} from 'node:timers/promises';
 import {promisify} from 'node:util';
 import type {Semaphore} from '../../oci/semaphore.ts';
 import {BLOCK_BYTES} from '../store/sums.ts';
 import type {Native} from './native.ts';
-import type {Pace} from './pace.ts';
 import {Pieces} from './pieces.ts';
 import type {Span} from './span.ts';
 
@@ -15,10 +13,10 @@ const nextTurn = promisify(setImmediate);
 
 /** Goes with the head; most configs and many layers are no larger. */
 const FIRST_BYTES = 64 << 10;
-/** One ordinary write, with which libuv finds out when the socket has room again. */
+/** One ordinary write, with which libuv finds out what is the matter with a socket. */
 const WAIT_BYTES = 16 << 10;
 /** One call of sendfile(2): about what fills a socket, and short enough that clients take turns. */
-export const SENDFILE_BYTES = 2 << 20;
+const SENDFILE_BYTES = 2 << 20;
 /** Without sendfile, and of what is checked: what a client holds in memory. */
 const STREAM_BYTES = BLOCK_BYTES;
 /** From small to large: a client that waits holds no more than it is sent. */
@@ -62,15 +60,13 @@ export class Transfer {
   #isGone = false;
   #shutdown: (() => void) | undefined;
   #started = false;
-  readonly #pace: Pace | undefined;
   /** When the client last took something; `undefined` while it is us who have nothing. */
   #waitingSince: number | undefined;
 
-  constructor(socket: Socket, res: ServerResponse, sent: Sent, pace?: Pace) {
+  constructor(socket: Socket, res: ServerResponse, sent: Sent) {
     this.#socket = socket;
     this.#res = res;
     this.#sent = sent;
-    this.#pace = pace;
     if (socket.destroyed) this.#onClose();
     else socket.once('close', this.#onClose);
   }
@@ -110,8 +106,8 @@ export class Transfer {
 
   /**
    * By sendfile(2) on a duplicate of the socket's descriptor: libuv may close its own at any time, and the number
-   * would be somebody else's (design §4.4). When the socket is full, an ordinary write waits for room, unless the clock
-   * does (`Pace`); so it does for errors, which it tells better.
+   * would be somebody else's (design §4.4). When the socket is full, `Readiness` waits for room; where there was none
+   * after all, an ordinary write does: it tells errors.
    */
   async sendfile(span: Span, native: Native, descriptor: number, calls: Semaphore): Promise<Interrupted | undefined> {
     const out = native.dup(descriptor);
@@ -124,11 +120,13 @@ export class Transfer {
       return await this.#pump(span, out, native, calls);
     } finally {
       this.#shutdown = undefined;
+      native.readiness.forget(out);
       closeSync(out); // no call is under way: each was awaited
     }
   }
 
   async #pump(span: Span, out: number, native: Native, calls: Semaphore): Promise<Interrupted | undefined> {
+    let refused = false; // the last call moved nothing: the socket was full, or there is an error
     let piece = FIRST_BYTES; // the first goes with the head, by an ordinary write: nothing may overtake the head
     for (let at = span.start; at < span.end;) {
       const stop = await this.#available(span, at);
@@ -152,18 +150,32 @@ export class Transfer {
       if (this.#isGone) throw new ClientGone('The client left');
       if (sent > 0) {
         this.#sent(sent, inMemory, at);
-        this.#pace?.moved(sent);
         at += sent;
       }
-      if (!inMemory) this.#pace?.interrupted();
-      if (sent < length) {
-        const waitMs = sent > 0 ? this.#pace?.full(native.queued(out)) : undefined;
-        if (waitMs === undefined) piece = WAIT_BYTES;
-        else await this.#until(delay(waitMs));
-      } else if (inMemory) await nextTurn(); // a client that takes all we give must not have the loop for itself
+      const isStuck = refused && sent <= 0;
+      refused = sent <= 0;
+      if (sent === length) {
+        if (inMemory) await nextTurn(); // a client that takes all we give must not have the loop for itself
+        continue;
+      }
+      const room = isStuck ? undefined : this.#room(native, out);
+      if (room === undefined) piece = WAIT_BYTES;
+      else await room;
+      this.#waitingSince = undefined;
     }
     this.#head();
     return undefined;
+  }
+
+  /** Until the socket takes more; `undefined` where the system does not tell. One promise: this is what clients mostly wait for. */
+  #room(native: Native, out: number): Promise<void> | undefined {
+    const {promise, resolve, reject} = Promise.withResolvers<void>();
+    if (!native.readiness.watch(out, resolve)) return undefined;
+    this.#waitingSince = performance.now();
+    this.#interrupt = () => {
+      reject(new ClientGone('The client left'));
+    };
+    return promise;
   }
 
   /** Waits until something may leave; sends the head meanwhile. */
@@ -172,7 +184,6 @@ export class Transfer {
       const failure = span.failure();
       if (failure !== undefined) return {at, failure};
       this.#head();
-      this.#pace?.interrupted();
       await this.#until(span.moved());
     }
     return undefined;
