@@ -28,7 +28,7 @@ function newStage(
   };
   const begin = (): (() => Promise<void>) =>
     settle({
-      rehearse: async (pulls) => void did.push(`rehearsed ${pulls > 5 ? 'much' : 'little'}`),
+      rehearse: async (pulls) => void did.push(`rehearsed ${pulls > 12 ? 'much' : 'little'}`),
       unmapProgram: async () => void did.push('unmapped'),
       failed: (error) => void did.push(`failed: ${(error as Error).message}`),
       ...parts,

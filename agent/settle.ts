@@ -6,7 +6,7 @@ const SETTLE_MS = 500;
 /** Nor those that follow them: what they have taught V8 goes with the rest. */
 const QUIET_MS = 5_000;
 /** Enough for most of what there is to win (docs/performance.md). */
-const FIRST_PULLS = 5;
+const FIRST_PULLS = 12;
 const PULLS = 20;
 
 /** How long an agent that stops waits for what it does by itself. */

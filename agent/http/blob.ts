@@ -79,7 +79,7 @@ async function sendFlight(parts: RegistryParts, asked: AskedBlob, content: Conte
   if (interrupted !== undefined) {
     if (!(interrupted.failure instanceof StoreFullError)) throw interrupted.failure;
     // The disk filled up on the way: this client goes on from the upstream, on its own.
-    const prefix = {fd: file.fd, bytes: file.readableBytes};
+    const prefix = {fd: file.fd, bytes: file.readableBytes, early: file.early};
     const through = await parts.puller.blobs.continueThrough(flight, prefix, asked.signal);
     await passOn(parts, asked, through, interrupted.at, end);
     return;

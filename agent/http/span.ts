@@ -8,7 +8,9 @@ export interface Span {
   readonly end: number;
   /** Up to where bytes may leave now; `end` only when the response may be completed. */
   limit(): number;
-  /** Resolves when `limit` or `failure` may have changed. */
+  /** What begins at `start`, where it is in memory and may leave before `limit` says so. Nobody changes it. */
+  readonly early?: () => Uint8Array | undefined;
+  /** Resolves when `limit`, `early` or `failure` may have changed. */
   moved(): Promise<void>;
   failure(): Error | undefined;
   /** Only of a whole file. */
@@ -47,6 +49,7 @@ export function followedSpan(file: Followed, start: number, end: number): Span {
     start,
     end,
     limit: () => (file.whole ? end : Math.min(file.readableBytes, end - 1)),
+    early: () => (start === 0 ? file.early?.subarray(0, end - 1) : undefined),
     moved: () => file.moved(),
     failure: () => file.failure,
   };

@@ -94,6 +94,11 @@ export class Transfer {
     for (let at = from; at < span.end;) {
       const stop = await this.#available(span, at);
       if (stop !== undefined) return stop;
+      const early = earlyAt(span, at);
+      if (early !== undefined) {
+        at += await this.#writeEarly(early, at);
+        continue;
+      }
       const length = Math.min(span.limit() - at, STREAM_BYTES);
       const inMemory = native?.resident(span.fd, at, length) ?? false;
       at += isSound(span, at, length, inMemory)
@@ -131,6 +136,12 @@ export class Transfer {
     for (let at = span.start; at < span.end;) {
       const stop = await this.#available(span, at);
       if (stop !== undefined) return stop;
+      const early = earlyAt(span, at);
+      if (early !== undefined) {
+        at += await this.#writeEarly(early, at);
+        piece = 0;
+        continue;
+      }
       const length = Math.min(span.limit() - at, SENDFILE_BYTES);
       const inMemory = native.resident(span.fd, at, length);
       if (!isSound(span, at, length, inMemory)) {
@@ -180,7 +191,7 @@ export class Transfer {
 
   /** Waits until something may leave; sends the head meanwhile. */
   async #available(span: Span, at: number): Promise<Interrupted | undefined> {
-    while (at >= span.limit()) {
+    while (at >= span.limit() && earlyAt(span, at) === undefined) {
       const failure = span.failure();
       if (failure !== undefined) return {at, failure};
       this.#head();
@@ -207,6 +218,12 @@ export class Transfer {
     pieces.giveBack(buffer); // all of it is with the kernel, or encrypted; after an error it is left to V8
     this.#sent(bytesRead, inMemory, at);
     return bytesRead;
+  }
+
+  async #writeEarly(bytes: Uint8Array, at: number): Promise<number> {
+    await this.#writeBytes(bytes);
+    this.#sent(bytes.length, true, at);
+    return bytes.length;
   }
 
   /** What is left of the block that `at` is in. Checked are the very bytes that leave, not what a later read may bring. */
@@ -259,6 +276,12 @@ export class Transfer {
       promise.then(resolve, reject);
     });
   }
+}
+
+/** What may leave of a span's beginning before its file has it. */
+function earlyAt(span: Span, at: number): Uint8Array | undefined {
+  const early = at === span.start ? span.early?.() : undefined;
+  return early === undefined || early.length === 0 ? undefined : early;
 }
 
 function isSound({checks}: Span, at: number, length: number, inMemory: boolean): boolean {

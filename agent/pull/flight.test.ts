@@ -16,7 +16,7 @@ const DIGEST = digestOf(Buffer.alloc(BYTES, 7));
 const NAME = {registry: 'registry.example', repository: 'a/b'};
 
 describe('a flight', () => {
-  it('reads no further than the first chunk until it is written: nobody can be sent it before', async () => {
+  it('reads no further than the first chunk until it is written: what is read is sent to nobody meanwhile', async () => {
     const body = new Body();
     const disk = new Disk();
     const flight = fly(body, disk);
@@ -27,6 +27,46 @@ describe('a flight', () => {
     await settled();
     assert.ok(body.given > 2 + AHEAD, 'and then goes on');
     assert.ok(disk.readable > 0);
+    await end(flight, disk);
+  });
+
+  it('shows the beginning from memory while it is written, and then no more', async () => {
+    const disk = new Disk();
+    const flight = fly(new Body(), disk);
+    await flight.head;
+    const reader = flight.follow() ?? assert.fail('it has begun');
+    await reader.file.moved();
+    assert.deepEqual(reader.file.early, new Uint8Array(CHUNK));
+    assert.equal(reader.file.readableBytes, 0);
+    disk.write();
+    await settled();
+    assert.equal(reader.file.early, undefined);
+    assert.ok(reader.file.readableBytes >= CHUNK.length);
+    reader.leave();
+    await end(flight, disk);
+  });
+
+  it('shows nothing of a chunk that its source may change, and not the last byte of a blob', async () => {
+    const [disk, chunk] = [new Disk(), Buffer.alloc(1000, 7)];
+    const flight = fly(Readable.from([chunk]), disk, 2 << 20, chunk.length);
+    await flight.head;
+    const reader = flight.follow() ?? assert.fail('it has begun');
+    await reader.file.moved();
+    chunk.fill(8);
+    assert.deepEqual(reader.file.early, new Uint8Array(999).fill(7));
+    reader.leave();
+    await end(flight, disk);
+  });
+
+  it('shows nothing from memory of a blob that it continues', async () => {
+    const disk = new Disk();
+    disk.readable = 1000;
+    const flight = fly(new Body(), disk);
+    await flight.head;
+    const reader = flight.follow() ?? assert.fail('it has begun');
+    await settled();
+    assert.equal(reader.file.early, undefined);
+    reader.leave();
     await end(flight, disk);
   });
 
@@ -52,10 +92,10 @@ async function end(flight: Flight, disk: Disk): Promise<void> {
   await flight.ended;
 }
 
-function fly(body: Body, disk: Disk, bufferBytes = 2 << 20): Flight {
+function fly(body: Readable, disk: Disk, bufferBytes = 2 << 20, sizeBytes = BYTES): Flight {
   const source: Source = {
     kind: 'upstream',
-    open: () => Promise.resolve({body, offset: 0, sizeBytes: BYTES, authority: 'anonymous'}),
+    open: () => Promise.resolve({body, offset: 0, sizeBytes, authority: 'anonymous'}),
   };
   const plan = {
     name: NAME,

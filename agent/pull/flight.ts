@@ -29,6 +29,8 @@ const MAX_TRIES = 4;
 /** How long a client without headers waits for a blob to be whole: it must have time to go elsewhere (P-01). */
 const PATIENCE_MS = 15_000;
 const LATE = 'The blob was wrong lately, and takes too long to be checked before it is sent';
+/** What of a blob may leave before it is on the disk: most of what comes with a head. */
+const EARLY_BYTES = 64 << 10;
 /** A flight nobody reads may finish within this: a client that left often comes back (P-11). */
 const UNREAD_MS = 120_000;
 
@@ -51,6 +53,7 @@ export class Flight {
   #release: (() => void) | undefined;
   #sizeBytes: number | undefined;
   #readableBytes = 0;
+  #early: Uint8Array | undefined;
   #whole = false;
   #failure: Error | undefined;
   #readers = 0;
@@ -120,6 +123,9 @@ export class Flight {
       },
       get readableBytes() {
         return flight.#readableBytes;
+      },
+      get early() {
+        return flight.#early;
       },
       get whole() {
         return flight.#whole;
@@ -223,7 +229,7 @@ export class Flight {
     await pump(answer.body, {
       skipBytes: begun - answer.offset, // a source that ignored the range: what we have comes again
       // Until the first bytes are written nothing more is read: a socket is read dry in one go, and meanwhile nobody
-      // is sent them (docs/performance.md).
+      // is sent anything (docs/performance.md).
       bufferBytes: () => (ingest.writtenBytes > begun ? this.#deps.bufferBytes() : 0),
       signal: this.#stop.signal,
       broken: (error) => brokenBody(error, registry),
@@ -236,9 +242,18 @@ export class Flight {
   async #append(ingest: Ingest, batch: readonly Uint8Array[], bytes: number): Promise<void> {
     if (this.#sizeBytes !== undefined && ingest.writtenBytes + bytes > this.#sizeBytes)
       throw new IntegrityError(`${this.plan.digest} is longer than the ${this.#sizeBytes} bytes that were announced`);
+    if (ingest.writtenBytes === 0) this.#show(batch[0]);
     await ingest.append(batch);
+    this.#early = undefined;
     this.#deps.events.received(this.#source?.kind ?? 'upstream', bytes);
     this.#move(ingest.writtenBytes);
+  }
+
+  /** The beginning, while the disk is at it: a client that waits for it need not wait for that. */
+  #show(chunk: Uint8Array | undefined): void {
+    if (chunk === undefined || this.#sizeBytes === undefined) return;
+    this.#early = new Uint8Array(chunk.subarray(0, Math.min(EARLY_BYTES, this.#sizeBytes - 1))); // chunks are lent
+    this.#wake();
   }
 
   async #commit(ingest: Ingest, authority: Authority): Promise<void> {

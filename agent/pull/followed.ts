@@ -12,6 +12,11 @@ export interface Followed {
   readonly sizeBytes: number | undefined;
   /** Bytes that may be read from `fd`. */
   readonly readableBytes: number;
+  /**
+   * The beginning, from memory, until it may be read from `fd`, and for good where it could not be written. Never the last
+   * byte of the blob. Nobody changes it.
+   */
+  readonly early: Uint8Array | undefined;
   /** Size and digest are right: only now may a response be completed. */
   readonly whole: boolean;
   /** Why it ended without being whole. */

@@ -15,6 +15,8 @@ const PREFIX_CHUNK = 1 << 20;
 export interface Prefix {
   readonly fd: number;
   readonly bytes: number;
+  /** What was sent and never came to the disk: then nothing did. */
+  readonly early?: Uint8Array | undefined;
 }
 
 /**
@@ -45,7 +47,8 @@ export class Through {
 
   /** Resolves when the first source has answered. @throws {UpstreamError} */
   static async open(plan: BlobPlan, options: Options): Promise<Through> {
-    const {answer} = await openFirst(plan, options.prefix?.bytes ?? 0, options.signal);
+    const {early, bytes = 0} = options.prefix ?? {};
+    const {answer} = await openFirst(plan, early?.length ?? bytes, options.signal);
     return new Through(plan, answer, options);
   }
 
@@ -84,7 +87,9 @@ export class Through {
   }
 
   async *#raw(): AsyncGenerator<Uint8Array> {
-    let at = 0;
+    const {early} = this.#prefix;
+    let at = early?.length ?? 0;
+    if (early !== undefined) yield early;
     for (; at < this.#prefix.bytes;) {
       const length = Math.min(PREFIX_CHUNK, this.#prefix.bytes - at);
       const {bytesRead, buffer} = await readAsync(this.#prefix.fd, Buffer.allocUnsafe(length), 0, length, at);
