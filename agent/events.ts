@@ -2,7 +2,7 @@ import type {UpstreamEvents} from '../oci/upstream-settings.ts';
 import type {Log} from '../proc/log.ts';
 import type {Metrics} from './metrics.ts';
 import type {PullEvents} from './pull/context.ts';
-import type {FlightEvents} from './pull/flight.ts';
+import type {FlightEvents} from './pull/flight-parts.ts';
 import type {StoreEvents} from './store/events.ts';
 
 /** How often it is said that there is no room; the metric counts each time. */

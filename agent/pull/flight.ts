@@ -3,26 +3,11 @@ import {IntegrityError, UpstreamError} from '../../oci/error.ts';
 import type {Authority, BlobAnswer, Source} from '../../oci/source.ts';
 import {StoreFullError, type Ingest, type Link, type Store} from '../store/contract.ts';
 import {brokenBody} from './failure.ts';
+import type {FlightDeps} from './flight-parts.ts';
 import type {FlightHead, Followed} from './followed.ts';
 import {untilAborted} from './manifests.ts';
 import {openFirst, type BlobPlan} from './plan.ts';
 import {pump} from './pump.ts';
-
-/** What the flight tells the rest of the agent; all bounded label values. */
-export interface FlightEvents {
-  received(source: Source['kind'], bytes: number): void;
-  resumed(): void;
-  failed(reason: 'integrity' | 'upstream' | 'store' | 'abandoned'): void;
-  notKept(error: unknown): void;
-}
-
-export interface FlightDeps {
-  readonly store: Store;
-  readonly events: FlightEvents;
-  readonly now: () => number;
-  /** Bytes that may wait in memory for the disk: shared among the flights there are. */
-  readonly bufferBytes: () => number;
-}
 
 /** A broken source is asked again this often without a byte of progress; then the flight has failed. */
 const MAX_TRIES = 4;

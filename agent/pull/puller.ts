@@ -5,7 +5,7 @@ import type {Sums} from '../store/sums.ts';
 import {Blobs} from './blobs.ts';
 import type {PullContext} from './context.ts';
 import {Denied} from './denied.ts';
-import type {FlightEvents} from './flight.ts';
+import type {FlightEvents} from './flight-parts.ts';
 import {Manifests} from './manifests.ts';
 import {Pages} from './pages.ts';
 import {Tags} from './tags.ts';
