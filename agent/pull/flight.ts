@@ -1,7 +1,7 @@
 import {setTimeout as delay} from 'node:timers/promises';
 import {IntegrityError, UpstreamError} from '../../oci/error.ts';
 import type {Authority, BlobAnswer, Source} from '../../oci/source.ts';
-import {StoreFullError, type Ingest, type Link, type Store} from '../store/contract.ts';
+import {StoreFullError, type Ingest, type Link} from '../store/contract.ts';
 import {brokenBody} from './failure.ts';
 import type {FlightDeps} from './flight-parts.ts';
 import type {FlightHead, Followed} from './followed.ts';
