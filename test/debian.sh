@@ -7,7 +7,7 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 # program:package
 wanted='docker-registry:docker-registry containerd:containerd ctr:containerd runc:runc skopeo:skopeo nginx:nginx
-  htpasswd:apache2-utils openssl:openssl ip:iproute2 buildah:buildah podman:podman unshare:util-linux nsenter:util-linux mount:mount
+  htpasswd:apache2-utils openssl:openssl ip:iproute2 ss:iproute2 buildah:buildah podman:podman unshare:util-linux nsenter:util-linux mount:mount
   etcd:etcd-server iptables:iptables conntrack:conntrack socat:socat umoci:umoci promtool:prometheus mmdebstrap:mmdebstrap
   qemu-aarch64-static:qemu-user-static'
 packages=

@@ -118,10 +118,11 @@ test('where the system watches no more sockets, ordinary writes find out when th
   const size = 96 << 20;
   await using rig = await newWarmRig(size, {watch: () => false, forget: () => undefined});
   const answer = await rig.ask();
+  while (rig.calls.watched === 0) await delay(5); // nobody reads: the socket fills
   let taken = 0;
   for await (const chunk of answer as AsyncIterable<Buffer>) taken += chunk.length;
   assert.equal(taken, size);
-  assert.ok(rig.calls.written > 5, `${rig.calls.written} ordinary writes`);
+  assert.ok(rig.calls.written > rig.calls.watched, `${rig.calls.written} ordinary writes: the first, and for each wait`);
 });
 
 for (const [how, leave] of [
@@ -137,6 +138,49 @@ for (const [how, leave] of [
     await assert.rejects(rig.sending(), ClientGone);
     assert.equal(rig.calls.forgotten, 1);
     while (openDescriptors() > before - 2) await delay(5); // the socket's own, the sender's and maybe the client's
+  });
+
+for (const [how, native] of [
+  ['by sendfile(2)', real],
+  ['by reads and writes', undefined],
+] as const)
+  test(`what is in memory already leaves before the file has it, and the file goes on after it: ${how}`, async () => {
+    const bytes = Buffer.from(Array.from({length: 300_000}, (_, i) => i % 251));
+    const folder = await mkdtemp(join(tmpdir(), 'noost-send-'));
+    const file = await open(join(folder, 'file'), 'w+');
+    const [early, sent] = [bytes.subarray(0, 1000), [] as [at: number, length: number][]];
+    const written = Promise.withResolvers<void>();
+    let isWritten = false;
+    const span = {
+      ...wholeSpan(file.fd, 0, bytes.length),
+      limit: () => (isWritten ? bytes.length : 0),
+      early: () => (isWritten ? undefined : early),
+      moved: () => written.promise,
+    };
+    const sender = new Sender({native, threads: 8});
+    const server = createServer((_, res) => {
+      res.writeHead(200, {'content-length': bytes.length});
+      void sender.send(res, span, (length, _sound, at) => sent.push([at, length])).then(() => res.end());
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const {port} = server.address() as AddressInfo;
+    const answer = await new Promise<IncomingMessage>((resolve) => get({host: '127.0.0.1', port}, resolve));
+    const chunks: Buffer[] = [];
+    for await (const chunk of answer as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      if (isWritten || Buffer.concat(chunks).length < early.length) continue;
+      assert.deepEqual(Buffer.concat(chunks), early, 'all there is, and the file is empty');
+      await file.write(bytes);
+      isWritten = true;
+      written.resolve();
+    }
+    assert.ok(Buffer.concat(chunks).equals(bytes));
+    assert.deepEqual(sent[0], [0, early.length]);
+    assert.deepEqual(sent[1]?.[0], early.length, 'nothing is sent twice');
+    server.close();
+    sender.close();
+    await file.close();
+    await rm(folder, {recursive: true});
   });
 
 function openDescriptors(): number {

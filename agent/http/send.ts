@@ -62,10 +62,10 @@ export class Sender {
     const transfer = new Transfer(socket, res, sent);
     this.#active.add(transfer);
     try {
+      const from = await transfer.sendEarly(span);
       const plain = this.#native === undefined ? undefined : descriptorOf(socket);
-      if (plain === undefined || this.#native === undefined)
-        return await transfer.stream(span, span.start, this.#native);
-      return await transfer.sendfile(span, this.#native, plain, this.#calls);
+      if (plain === undefined || this.#native === undefined) return await transfer.stream(span, from, this.#native);
+      return await transfer.sendfile(span, from, this.#native, plain, this.#calls);
     } finally {
       this.#active.delete(transfer);
       transfer.dispose();

@@ -89,16 +89,22 @@ export class Transfer {
     }
   }
 
+  /** Sends what may leave before the file has it. @returns from where on the file is to be sent. */
+  async sendEarly(span: Span): Promise<number> {
+    const {start, end} = span;
+    if (start < end) await this.#available(span, start); // a failure is met again by what goes on from here
+    const early = earlyAt(span, start);
+    if (early === undefined) return start;
+    await this.#writeBytes(early);
+    this.#sent(early.length, true, start);
+    return start + early.length;
+  }
+
   /** Reads and writes; the way without a plain descriptor. */
   async stream(span: Span, from: number, native: Native | undefined): Promise<Interrupted | undefined> {
     for (let at = from; at < span.end;) {
       const stop = await this.#available(span, at);
       if (stop !== undefined) return stop;
-      const early = earlyAt(span, at);
-      if (early !== undefined) {
-        at += await this.#writeEarly(early, at);
-        continue;
-      }
       const length = Math.min(span.limit() - at, STREAM_BYTES);
       const inMemory = native?.resident(span.fd, at, length) ?? false;
       at += isSound(span, at, length, inMemory)
@@ -114,15 +120,21 @@ export class Transfer {
    * would be somebody else's (design §4.4). When the socket is full, `Readiness` waits for room; where there was none
    * after all, an ordinary write does: it tells errors.
    */
-  async sendfile(span: Span, native: Native, descriptor: number, calls: Semaphore): Promise<Interrupted | undefined> {
+  async sendfile(
+    span: Span,
+    from: number,
+    native: Native,
+    descriptor: number,
+    calls: Semaphore,
+  ): Promise<Interrupted | undefined> {
     const out = native.dup(descriptor);
-    if (out < 0) return this.stream(span, span.start, native);
+    if (out < 0) return this.stream(span, from, native);
     this.#shutdown = () => {
       native.shutdown(out);
     };
     if (this.#isGone) this.#shutdown();
     try {
-      return await this.#pump(span, out, native, calls);
+      return await this.#pump(span, from, out, native, calls);
     } finally {
       this.#shutdown = undefined;
       native.readiness.forget(out);
@@ -130,18 +142,19 @@ export class Transfer {
     }
   }
 
-  async #pump(span: Span, out: number, native: Native, calls: Semaphore): Promise<Interrupted | undefined> {
+  async #pump(
+    span: Span,
+    from: number,
+    out: number,
+    native: Native,
+    calls: Semaphore,
+  ): Promise<Interrupted | undefined> {
     let refused = false; // the last call moved nothing: the socket was full, or there is an error
-    let piece = FIRST_BYTES; // the first goes with the head, by an ordinary write: nothing may overtake the head
-    for (let at = span.start; at < span.end;) {
+    // The first goes with the head, by an ordinary write: nothing may overtake the head.
+    let piece = from === span.start ? FIRST_BYTES : 0;
+    for (let at = from; at < span.end;) {
       const stop = await this.#available(span, at);
       if (stop !== undefined) return stop;
-      const early = earlyAt(span, at);
-      if (early !== undefined) {
-        at += await this.#writeEarly(early, at);
-        piece = 0;
-        continue;
-      }
       const length = Math.min(span.limit() - at, SENDFILE_BYTES);
       const inMemory = native.resident(span.fd, at, length);
       if (!isSound(span, at, length, inMemory)) {
@@ -218,12 +231,6 @@ export class Transfer {
     pieces.giveBack(buffer); // all of it is with the kernel, or encrypted; after an error it is left to V8
     this.#sent(bytesRead, inMemory, at);
     return bytesRead;
-  }
-
-  async #writeEarly(bytes: Uint8Array, at: number): Promise<number> {
-    await this.#writeBytes(bytes);
-    this.#sent(bytes.length, true, at);
-    return bytes.length;
   }
 
   /** What is left of the block that `at` is in. Checked are the very bytes that leave, not what a later read may bring. */
