@@ -15,7 +15,7 @@ const PREFIX_CHUNK = 1 << 20;
 export interface Prefix {
   readonly fd: number;
   readonly bytes: number;
-  /** What was sent and never came to the disk: then nothing did. */
+  /** What was sent before the disk had all of it, which it never had: then `bytes` is 0. */
   readonly early?: Uint8Array | undefined;
 }
 

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import {createHash, randomBytes} from 'node:crypto';
 import {once} from 'node:events';
+import {readFile} from 'node:fs/promises';
 import {connect, type Socket} from 'node:net';
 import {after, before, test} from 'node:test';
 import {setTimeout as delay} from 'node:timers/promises';
 import {AgentRig} from '../agent-rig.ts';
 import {ask} from '../ask.ts';
 import {FakeRegistry} from '../fake-registry.ts';
+import {needs} from '../needs.ts';
+import {run} from '../peers/run.ts';
 import {poll} from '../poll.ts';
 
 // The agent seen from outside by clients that are careless or hostile: what none of them may do to the others.
@@ -25,8 +28,8 @@ after(async () => {
   await registry[Symbol.asyncDispose]();
 });
 
-async function open(): Promise<Socket> {
-  const [host = '', port = ''] = agent.address.split(':');
+async function open(address = agent.address): Promise<Socket> {
+  const [host = '', port = ''] = address.split(':');
   const socket = connect(Number(port), host);
   socket.on('error', () => undefined);
   await once(socket, 'connect');
@@ -95,3 +98,17 @@ for (const [what, link] of [
     assert.equal(answer.status, 200);
     assert.equal(answer.headers['link'], undefined);
   });
+
+test('a connection of the runtime door is not paced; one of another door has the control of the system', async (t) => {
+  if (!needs(t, 'ss')) return;
+  const system = (await readFile('/proc/sys/net/ipv4/tcp_congestion_control', 'utf8')).trim();
+  for (const [address, control] of [
+    [agent.address, 'reno'],
+    [agent.adminAddress, system],
+  ] as const) {
+    const socket = await open(address);
+    const connections = await run('ss', ['-tinH', 'state', 'established', `( sport = :${address.split(':')[1]} )`]);
+    assert.match(connections.toString(), new RegExp(`^\\s+.*\\b${control}\\b`, 'm'), address);
+    socket.destroy();
+  }
+});
