@@ -122,7 +122,10 @@ test('where the system watches no more sockets, ordinary writes find out when th
   let taken = 0;
   for await (const chunk of answer as AsyncIterable<Buffer>) taken += chunk.length;
   assert.equal(taken, size);
-  assert.ok(rig.calls.written > rig.calls.watched, `${rig.calls.written} ordinary writes: the first, and for each wait`);
+  assert.ok(
+    rig.calls.written > rig.calls.watched,
+    `${rig.calls.written} ordinary writes: the first, and for each wait`,
+  );
 });
 
 for (const [how, leave] of [
