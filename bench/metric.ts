@@ -13,6 +13,7 @@ export const METRICS = {
   p99: {unit: 'ms p99', better: 'lower'},
   p999: {unit: 'ms p99.9', better: 'lower'},
   slowest: {unit: 'ms slowest', better: 'lower'},
+  slowestRatio: {unit: '× slowest alone', better: 'lower'},
   time: {unit: 'ms', better: 'lower'},
   firstByte: {unit: 'ms to first byte', better: 'lower'},
   lastByte: {unit: 'ms to last byte', better: 'lower'},
