@@ -37,15 +37,14 @@ export const herdSlow: Scenario = {
         .filter(({caches}) => caches)
         .map((each) => [each.name, each]),
     );
-    await context.alternate(BESIDE, all.keys(), async (name, round) => {
+    await context.alternate(BESIDE, all.keys(), async (name) => {
       const contestant = all.get(name);
       if (contestant === undefined) return;
       const alone = () => measure(context, contestant, ALONE, 0);
       const beside = () => measure(context, contestant, BESIDE, SLOW);
-      // One after the other and in turn first: a machine that becomes slower from round to round is slower for both.
-      const [first, second] = round % 2 === 0 ? [alone, beside] : [beside, alone];
-      const [one, other] = [await first(), await second()];
-      context.results.add(BESIDE, name, {slowestRatio: first === beside ? one / other : other / one});
+      // ABBA, and each round compared by itself: a machine that becomes slower meanwhile is slower for both.
+      const [a, b, c, d] = [await alone(), await beside(), await beside(), await alone()];
+      context.results.add(BESIDE, name, {slowestRatio: (b + c) / (a + d)});
     });
   },
 };
