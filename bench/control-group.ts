@@ -33,7 +33,7 @@ export class ControlGroup implements AsyncDisposable {
   }
 
   static async #at(folder: string, file: string, limitBytes: number): Promise<ControlGroup> {
-    await mkdir(folder, {recursive: true});
+    await mkdir(folder); // not recursive: where nothing is mounted (`ip netns exec`) Node would try for ever
     await writeFile(join(folder, file), String(limitBytes));
     return new ControlGroup(folder);
   }
