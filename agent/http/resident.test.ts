@@ -61,29 +61,26 @@ for (const {way, resident} of WAYS)
     of('is nothing beyond the end of the file', () => undefined, [[BYTES, 1, false]]);
   });
 
-function withFile(prepare: (path: string) => void, resident: Resident, cases: Parameters<typeof check>[2]): void {
+function withFile(
+  prepare: (path: string) => void,
+  resident: Resident,
+  cases: readonly (readonly [at: number, length: number, expected: boolean])[],
+): void {
   const path = join(folder, 'file');
   const written = openSync(path, 'w');
   writeSync(written, Buffer.alloc(BYTES, 7));
   fsyncSync(written); // what is dirty cannot be dropped
   closeSync(written);
-  prepare(path);
   const fd = openSync(path, 'r');
   try {
-    check(fd, resident, cases);
+    for (const [at, length, expected] of cases) {
+      prepare(path); // each time: to ask for a page that is not there has the kernel fetch it
+      assert.equal(resident(fd, at, length), expected, `${length} bytes at ${at}`);
+    }
   } finally {
     closeSync(fd);
     rmSync(path);
   }
-}
-
-function check(
-  fd: number,
-  resident: Resident,
-  cases: readonly (readonly [at: number, length: number, expected: boolean])[],
-): void {
-  for (const [at, length, expected] of cases)
-    assert.equal(resident(fd, at, length), expected, `${length} bytes at ${at}`);
 }
 
 /** Drops pages by posix_fadvise(2). @param units 0: to the end. */
