@@ -152,6 +152,7 @@ export class Shelf {
       if (freed >= bytes) break;
       if (this.#isNeeded(digest) || this.#adoptions.has(digest)) continue;
       this.orphans.remove(digest);
+      this.#parts.memory.forget([digest], false); // a file whose row could not be written is known there
       if ((await this.#unlink([digest])) === 0) freed += sizeBytes;
     }
     return freed;

@@ -8,6 +8,7 @@ import {AgentRig} from '../agent-rig.ts';
 import {ask} from '../ask.ts';
 import {FakeRegistry} from '../fake-registry.ts';
 import {needs} from '../needs.ts';
+import {poll} from '../poll.ts';
 import {Disk} from '../disk.ts';
 import {assertPullsRight, assertWhole, configFor, pull} from '../whole-pull.ts';
 
@@ -86,6 +87,27 @@ test(
     assert.deepEqual(registry.lines(), [], `kept again: ${JSON.stringify(image)}; ${agent.lines.join(' ')}`);
   },
 );
+
+test('what no row names and had to make room is gone: the next pull keeps it again', {timeout: 60_000}, async () => {
+  await using registry = await FakeRegistry.start();
+  const [unnamed, large] = [3 * MIB, 6 * MIB].map((size) => registry.content.addBlob('app', randomBytes(size)));
+  await using agent = await AgentRig.start({
+    ...configFor(registry, {cache: {minFreeDisk: '0%', maxSize: '8MiB'}}),
+    env: {NOOST_FAULT: 'store.index.write=ENOSPC@1'},
+  });
+  const get = async (digest: string | undefined): Promise<void> => {
+    const answer = await ask(agent.address, `/v2/app/blobs/${digest}?ns=up.test`, {keep: false});
+    assert.equal(answer.digest, digest);
+  };
+  await get(unnamed);
+  await poll('the row was refused', () => agent.lines.some((line) => line.includes('could not be kept')));
+  await get(large);
+  await poll('it may be dropped', async () => (await agent.metric('noost_fills_inflight')) === 0);
+  registry.clear();
+  await get(unnamed);
+  await get(unnamed);
+  assert.deepEqual(registry.lines(), [`GET /v2/app/blobs/${unnamed}`]);
+});
 
 test(
   'a disk that fills up in the middle of a download: the client gets all of it, right',
