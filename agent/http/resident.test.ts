@@ -18,6 +18,8 @@ after(() => {
   rmSync(folder, {recursive: true});
 });
 
+type Cases = readonly (readonly [at: number, length: number, expected: boolean])[];
+
 const WAYS = [
   {way: 'counted', resident: newResident(koffi.load(null))},
   {way: 'by samples, as before Linux 6.5', resident: newResident(koffi.load(null), {counted: false})},
@@ -25,11 +27,7 @@ const WAYS = [
 
 for (const {way, resident} of WAYS)
   describe(`what is in the page cache, ${way}`, () => {
-    const of = (
-      title: string,
-      prepare: (path: string) => void,
-      cases: readonly (readonly [at: number, length: number, expected: boolean])[],
-    ): void => {
+    const of = (title: string, prepare: (path: string) => void, cases: Cases): void => {
       it(title, () => {
         withFile(prepare, resident, cases);
       });
@@ -61,11 +59,7 @@ for (const {way, resident} of WAYS)
     of('is nothing beyond the end of the file', () => undefined, [[BYTES, 1, false]]);
   });
 
-function withFile(
-  prepare: (path: string) => void,
-  resident: Resident,
-  cases: readonly (readonly [at: number, length: number, expected: boolean])[],
-): void {
+function withFile(prepare: (path: string) => void, resident: Resident, cases: Cases): void {
   const path = join(folder, 'file');
   const written = openSync(path, 'w');
   writeSync(written, Buffer.alloc(BYTES, 7));
